@@ -1,0 +1,34 @@
+# Everything a newcomer needs: `make demo`, `make test`. A virtual environment is made in
+# .venv on first use; PYTHON chooses the interpreter (3.11 or newer).
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/.installed
+URL ?= local://
+
+.PHONY: demo test check bench clean redis
+
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[all]" --group dev
+	touch $@
+
+demo: $(READY) ## Index the standard library with a pool of workers: make demo [URL=redis://…]
+	$(BIN)/sharedstate --url "$(URL)" demo --verify
+
+test: check ## Every check, then the whole suite
+	$(BIN)/python -m pytest -n auto
+
+check: $(READY) ## Formatting, lint and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY) ## sharedstate beside what you would pick instead, as ratios
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/compare.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks dist build

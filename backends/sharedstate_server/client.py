@@ -1,0 +1,336 @@
+"""The lean client: the backend that speaks to the built-in server.
+
+A blocking socket, `hiredis` for packing and parsing, one connection a thread, and no
+layer in between: `execute` is the whole way from a structure to the wire. Whatever is
+not the common case (no connection yet, a reply in pieces, a refusal, a broken wire)
+leaves that way through one door, `_recover`.
+
+When may a command be sent again? `_recover` decides by how far it came:
+
+    nothing was sent              always, once: it did not happen
+    sent, no answer, repeatable   once more
+    sent, no answer, otherwise    never: IndeterminateError
+
+The first case is not rare: writing to a Unix socket whose server has gone fails before
+a byte is taken.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+
+from sharedstate.backend import Backend, Capability, Subscription, Watch
+from sharedstate.commands import is_repeatable
+from sharedstate.errors import (
+    BackendError,
+    BackendTimeout,
+    CommandError,
+    IndeterminateError,
+    SharedStateError,
+)
+from sharedstate_server.dedicated import LEAST_WAIT_SECONDS, WireSubscription, WireWatch
+from sharedstate_server.wire import READ_BYTES, Refusal, Wire, is_closed, pack, pack_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sharedstate.backend import Argument, Command, Key, Reply, Script
+    from sharedstate.config import Settings
+
+# How much longer than the server's own time-out a blocking command's reply may take.
+GRACE_SECONDS = 5.0
+
+# How many connections are kept open for the next one who waits or watches.
+IDLE_KEPT = 8
+
+_clients: weakref.WeakSet[ServerBackend] = weakref.WeakSet()
+
+
+class ServerBackend(Backend):
+    """A server of ours, reached by `connect`: a function that opens a logged-in wire."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        open_wire: Callable[[], Wire],
+        capabilities: frozenset[Capability],
+    ) -> None:
+        self._settings = settings
+        self._open = open_wire
+        self._capabilities = capabilities
+        self._closed = False
+        self._reset()
+        _clients.add(self)
+
+    def _reset(self) -> None:
+        """Begin without connections: when made, and in a forked child."""
+        self._local = threading.local()
+        self._idle: list[Wire] = []
+        self._wires: weakref.WeakSet[Wire] = weakref.WeakSet()
+
+    @property
+    def settings(self) -> Settings:
+        return self._settings
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return self._capabilities
+
+    # The hot path. It is flat on purpose: a function call here costs 5 % of the
+    # client's time for an operation.
+
+    def execute(self, command: Command) -> Reply:
+        try:
+            wire = self._local.wire
+        except AttributeError:
+            wire = self._wire_of_thread()
+        packed = pack(command)
+        sent = 0
+        try:
+            sent = wire.send(packed)
+            wire.feed(wire.recv(READ_BYTES))
+            reply = wire.gets()
+            if reply is False or sent != len(packed):
+                reply = self._finish(wire, packed, sent, reply)
+        except BaseException as error:
+            return self._recover(packed, sent, error, is_repeatable(command[0]))
+        if type(reply) is Refusal:
+            raise reply.to_error()
+        return reply
+
+    def _finish(self, wire: Wire, packed: bytes, sent: int, reply: Reply) -> Reply:
+        """Send the rest of a long command; read the rest of a long reply."""
+        if sent != len(packed):
+            wire.sock.sendall(memoryview(packed)[sent:])
+        return wire.read_reply() if reply is False else reply
+
+    def _recover(
+        self, packed: bytes, sent: int, error: BaseException, repeatable: bool
+    ) -> Reply:
+        """A command did not get its reply: send it again, or say what became of it."""
+        self._drop_wire_of_thread()
+        if not isinstance(error, OSError):
+            raise error
+        if sent and not repeatable:
+            raise self.explain(error, sent) from error
+        if isinstance(error, BlockingIOError):
+            raise self.explain(error, 0) from error
+        try:
+            wire = self._wire_of_thread()
+            sent = 0
+            sent = wire.send(packed)
+            reply = self._finish(wire, packed, sent, False)
+        except OSError as again:
+            self._drop_wire_of_thread()
+            raise self.explain(again, 0 if repeatable else sent) from again
+        except BaseException:
+            self._drop_wire_of_thread()
+            raise
+        if type(reply) is Refusal:
+            raise reply.to_error()
+        return reply
+
+    def explain(self, error: OSError, sent: int) -> SharedStateError:
+        """The exception for a command whose wire broke, or that was not answered."""
+        where = f"the server at {self._settings}"
+        if isinstance(error, SharedStateError):
+            return error
+        late = isinstance(error, BlockingIOError)
+        what = (
+            f"{where} did not answer within {self._settings.timeout:g} s"
+            if late
+            else f"the connection to {where} broke ({error})"
+        )
+        if sent:
+            return IndeterminateError(
+                f"{what} after a change was sent: it may or may not have happened, and "
+                f"was not sent again. Read the state to find out"
+            )
+        if late:
+            return BackendTimeout(
+                f"{what}; it changed nothing. Raise timeout= or try again"
+            )
+        return BackendError(f"{what}. The operation did not happen; is the server running?")
+
+    def _wire_of_thread(self) -> Wire:
+        """This thread's connection, opened now."""
+        wire: Wire | None = getattr(self._local, "wire", None)
+        if wire is None:
+            wire = self.open_wire()
+            self._local.wire = wire
+        return wire
+
+    def _drop_wire_of_thread(self) -> None:
+        """Replies may be out of step, or never come: this connection is done with."""
+        wire: Wire | None = self._local.__dict__.pop("wire", None)
+        if wire is not None:
+            wire.close()
+
+    def open_wire(self) -> Wire:
+        """A new connection of this process, within its bound."""
+        if self._closed:
+            raise BackendError(f"this connection to {self._settings} was closed")
+        if len(self._wires) >= self._settings.max_connections:
+            raise BackendError(
+                f"all {self._settings.max_connections} connections to {self._settings} "
+                f"that max_connections= allows this process are in use"
+            )
+        wire = self._open()
+        self._wires.add(wire)
+        return wire
+
+    # Several commands.
+
+    def execute_many(self, commands: Sequence[Command]) -> list[Reply]:
+        if not commands:
+            return []
+        repeatable = all(is_repeatable(command[0]) for command in commands)
+        replies = self._exchange(pack_all(tuple(commands)), len(commands), repeatable)
+        for reply in replies:
+            if type(reply) is Refusal:
+                raise reply.to_error()
+        return replies
+
+    def _exchange(self, packed: bytes, count: int, repeatable: bool) -> list[Reply]:
+        """Send a batch on this thread's wire; refusals stand in their places."""
+        for last in (False, True):
+            wire = self._wire_of_thread()
+            try:
+                return wire.exchange(packed, count)
+            except OSError as error:
+                self._drop_wire_of_thread()
+                late = isinstance(error, BlockingIOError)
+                if last or late or not repeatable:
+                    raise self.explain(error, 0 if repeatable else 1) from error
+            except BaseException:
+                self._drop_wire_of_thread()
+                raise
+        raise AssertionError("unreachable: the second round returns or raises")
+
+    def transact(
+        self, commands: Sequence[Command], *, watching: Watch | None = None
+    ) -> list[Reply] | None:
+        packed = pack_all((("MULTI",), *commands, ("EXEC",)))
+        count = len(commands) + 2
+        if watching is None:
+            replies = self._exchange(packed, count, False)
+        elif isinstance(watching, WireWatch):
+            replies = watching.exchange(packed, count)
+        else:
+            raise TypeError(f"expected a watch of this backend, got {watching!r}")
+        for reply in replies[:-1]:
+            if type(reply) is Refusal:
+                raise reply.to_error()
+        results: Reply = replies[-1]
+        if type(results) is Refusal:
+            raise results.to_error()
+        for result in results or ():
+            if type(result) is Refusal:
+                raise result.to_error()
+        return None if results is None else list(results)
+
+    def run_script(
+        self, script: Script, keys: Sequence[Key], arguments: Sequence[Argument] = ()
+    ) -> Reply:
+        # As flat as `execute`, for the same reason.
+        try:
+            wire = self._local.wire
+        except AttributeError:
+            wire = self._wire_of_thread()
+        packed = pack(("EVALSHA", script.sha, len(keys), *keys, *arguments))
+        sent = 0
+        try:
+            sent = wire.send(packed)
+            wire.feed(wire.recv(READ_BYTES))
+            reply = wire.gets()
+            if reply is False or sent != len(packed):
+                reply = self._finish(wire, packed, sent, reply)
+        except BaseException as error:
+            try:
+                return self._recover(packed, sent, error, script.repeatable)
+            except CommandError as refusal:
+                return self._load_and_run(script, packed, refusal)
+        if type(reply) is Refusal:
+            return self._load_and_run(script, packed, reply.to_error())
+        return reply
+
+    def _load_and_run(self, script: Script, packed: bytes, refusal: CommandError) -> Reply:
+        """The script's first use on this server; any other refusal is raised."""
+        if refusal.code != "NOSCRIPT":
+            raise refusal
+        self.execute(("SCRIPT", "LOAD", script.body))
+        reply = self._exchange(packed, 1, script.repeatable)[0]
+        if type(reply) is Refusal:
+            raise reply.to_error()
+        return reply
+
+    # Connections of their own: for watching, waiting, listening.
+
+    def take_wire(self) -> Wire:
+        """A connection for one user for a while: an idle one, or a new one."""
+        while True:
+            try:
+                wire = self._idle.pop()
+            except IndexError:
+                return self.open_wire()
+            if not is_closed(wire.sock):
+                return wire
+            wire.close()
+
+    def give_back(self, wire: Wire) -> None:
+        """The connection is in step, and free for the next user."""
+        if self._closed or len(self._idle) >= IDLE_KEPT:
+            wire.close()
+        else:
+            wire.set_timeout(self._settings.timeout)
+            self._idle.append(wire)
+
+    def watch(self, keys: Sequence[Key]) -> Watch:
+        return WireWatch(self, keys)
+
+    def wait_for(self, command: Command, timeout: float) -> Reply:
+        seconds = max(timeout, LEAST_WAIT_SECONDS)
+        packed = pack((*command, f"{seconds:.3f}"))
+        for last in (False, True):
+            wire = self.take_wire()
+            sent = 0
+            try:
+                wire.set_timeout(seconds + GRACE_SECONDS)
+                sent = wire.send(packed)
+                reply = self._finish(wire, packed, sent, False)
+            except OSError as error:
+                # An idle connection may have outlived its server: nothing was sent.
+                wire.close()
+                if last or sent:
+                    raise self.explain(error, 0) from error
+                continue
+            except BaseException:
+                # Closing is what gives the wait up on the server.
+                wire.close()
+                raise
+            self.give_back(wire)
+            if type(reply) is Refusal:
+                raise reply.to_error()
+            return reply
+        raise AssertionError("unreachable: the second round returns or raises")
+
+    def subscribe(self, channels: Sequence[Key]) -> Subscription:
+        return WireSubscription(self, channels)
+
+    def close(self) -> None:
+        self._closed = True
+        for wire in list(self._wires):
+            wire.abort()
+        self._reset()
+
+
+def _forget_parents_connections() -> None:
+    """In a forked child: drop the parent's sockets without a word, and open own ones."""
+    for client in list(_clients):
+        client._reset()
+
+
+os.register_at_fork(after_in_child=_forget_parents_connections)

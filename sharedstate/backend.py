@@ -1,0 +1,222 @@
+"""The contract between structures and stores.
+
+Redis commands are to shared state what SQL is to tables: a structure is written once,
+as commands and Lua scripts, and a backend is whatever executes them. That is all a
+backend does. It knows nothing of maps or locks, and a structure never asks which
+backend it has; it may ask for a `Capability`.
+
+What holds for every backend:
+
+- **Replies have the shapes of RESP2**, whatever is spoken on the wire: an `int`,
+  `bytes` (status lines too), `None`, or a `list` of these. An error reply is raised as
+  `CommandError`.
+- **One thread, one connection.** The calls of one thread reach the store in their
+  order, over one connection, so that WAIT after a write speaks of that write. Blocking
+  commands and subscriptions have connections of their own.
+- **Never sent twice in silence.** A command is repeated only when
+  `commands.is_repeatable` says so, or the script does. Any other whose answer was lost
+  raises `IndeterminateError`. One that never left raises `BackendError`.
+- **Forks are safe.** Connections belong to the process that opened them. A forked child
+  forgets its parent's without a word on the wire, and opens its own.
+- **Safe for threads.** Any method may be called by any thread at any time.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from sharedstate.config import Settings
+
+Argument: TypeAlias = bytes | str | int | float
+"""What a command is made of. `str` travels as UTF-8, numbers as their decimal text."""
+
+Command: TypeAlias = tuple[Argument, ...]
+"""A command and its arguments: `("HSET", "key", "field", b"value")`."""
+
+Key: TypeAlias = bytes | str
+
+# A reply is foreign data: int, bytes, None, or a list of replies. Who asked knows which,
+# and says so on the line that receives it.
+Reply: TypeAlias = Any
+
+
+class Capability(StrEnum):
+    """What a backend can do beyond the contract. `connect(require=…)` asks for these."""
+
+    PROCESSES = "processes"
+    """Other processes of this machine can reach the same data."""
+    MACHINES = "machines"
+    """Other machines can."""
+    PERSISTENCE = "persistence"
+    """The data outlives the store's process."""
+    REPLICATION = "replication"
+    """The store may have replicas, and WAIT tells how many have a write."""
+
+
+class Script:
+    """A Lua script, named for messages. Scripts that change nothing are repeatable.
+
+    A script reads its keys from KEYS and everything else from ARGV, touches no key that
+    is not in KEYS, and takes its time from the store.
+    """
+
+    __slots__ = ("body", "name", "repeatable", "sha")
+
+    def __init__(self, name: str, body: str, *, repeatable: bool = False) -> None:
+        import hashlib  # 2.5 ms, and not every program runs a script
+
+        self.name = name
+        self.body = body
+        self.repeatable = repeatable
+        self.sha = hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"<Script {self.name}>"
+
+
+class Watch(ABC):
+    """Keys under watch, and a connection on which to read them. A context manager.
+
+    Read with `execute`, then hand the watch to `Backend.transact`, which does nothing
+    and returns None if any of the keys was changed since. A watch serves once.
+    """
+
+    @abstractmethod
+    def execute(self, command: Command) -> Reply:
+        """Execute one command on the watching connection. One round trip."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop watching. Twice is fine."""
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Message:
+    """A message of a channel."""
+
+    __slots__ = ("channel", "data")
+
+    def __init__(self, channel: bytes, data: bytes) -> None:
+        self.channel = channel
+        self.data = data
+
+    def __repr__(self) -> str:
+        return f"Message(channel={self.channel!r}, data={self.data!r})"
+
+
+class Subscription(ABC):
+    """Messages of some channels, in the order of each publisher. A context manager."""
+
+    @abstractmethod
+    def get(self, timeout: float | None = None) -> Message | None:
+        """Wait for the next message; None when `timeout` seconds passed without one.
+
+        Raises `BackendError` when the connection broke: the subscription is renewed by
+        the next call, and `missed` says that messages may have been missed.
+        """
+
+    @property
+    @abstractmethod
+    def missed(self) -> int:
+        """How often the connection broke, so that messages may have been missed."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the subscription. Twice is fine."""
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Backend(ABC):
+    """Whatever executes commands. See the module for what holds for every backend."""
+
+    @property
+    @abstractmethod
+    def settings(self) -> Settings:
+        """The settings by which another process reaches the same data.
+
+        Their URL may differ from the one that was asked for: a server started for
+        `local://` is reached by the path of its socket. Raises `NotSupported` where no
+        other process can reach the data.
+        """
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> frozenset[Capability]:
+        """What this backend can do beyond the contract. May cost one round trip."""
+
+    @abstractmethod
+    def execute(self, command: Command) -> Reply:
+        """Execute one command. One round trip; atomic."""
+
+    @abstractmethod
+    def execute_many(self, commands: Sequence[Command]) -> list[Reply]:
+        """Execute commands in order, in one round trip. Not atomic.
+
+        If the store refuses one, the others are executed all the same, and the first
+        refusal is raised after the last reply was read.
+        """
+
+    @abstractmethod
+    def transact(
+        self, commands: Sequence[Command], *, watching: Watch | None = None
+    ) -> list[Reply] | None:
+        """Execute commands as one atomic step, in one round trip (MULTI/EXEC).
+
+        With a `watch`, returns None, and does nothing, if a watched key was changed.
+        A refusal while queueing does nothing and is raised; a refusal of one command
+        while running leaves the others done, as Redis has it, and is raised.
+        """
+
+    @abstractmethod
+    def run_script(
+        self, script: Script, keys: Sequence[Key], arguments: Sequence[Argument] = ()
+    ) -> Reply:
+        """Run a script as one atomic step. One round trip; three on its first use."""
+
+    @abstractmethod
+    def watch(self, keys: Sequence[Key]) -> Watch:
+        """Watch keys for changes from now on. One round trip."""
+
+    @abstractmethod
+    def wait_for(self, command: Command, timeout: float) -> Reply:
+        """Execute a blocking command (BLPOP, BLMOVE, BZPOPMIN, …), given without its
+        trailing timeout, and wait up to `timeout` seconds for its reply.
+
+        Returns None when the time passed; a timeout of zero does not block. Raises
+        `BackendError` when the connection breaks while waiting. An interrupt (Ctrl-C)
+        gives the wait up on the store too.
+        """
+
+    @abstractmethod
+    def subscribe(self, channels: Sequence[Key]) -> Subscription:
+        """Receive the messages published to channels from now on. One round trip."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close this process's connections. Twice is fine."""

@@ -1,0 +1,62 @@
+"""Head starts: what takes a backend a while is begun before the rest is imported.
+
+A private server needs some 20 ms to start its interpreter, and so does the first
+`connect` of a program to import pluggy and the plugins. Begun first, the one runs beside
+the other. A backend asks for it by an entry point, named by the URL's scheme:
+
+    [project.entry-points."sharedstate.head_starts"]
+    local = "sharedstate_server.launcher:begin"
+
+It names a function of a URL that begins what it can and returns at once: None, or a
+function that takes back what the backend did not make its own, called when `connect` is
+over. The backend itself finds what was begun by its own means. What the function raises
+is left for the backend to run into, which can say it better.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from sharedstate.discovery import find_plugins
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GROUP = "sharedstate.head_starts"
+
+_begun: list[Callable[[], None]] = []
+
+
+def begin(url: str) -> None:
+    """Begin what can be for a URL, until `take_back`.
+
+    Nothing is begun once the plugins are loaded, for there is nothing to win, nor when
+    plugins are disabled: the scheme's may be among them.
+    """
+    if "sharedstate.registry" in sys.modules or "SHAREDSTATE_DISABLE_PLUGINS" in os.environ:
+        return
+    scheme = url.partition("://")[0]
+    for found in find_plugins(group=GROUP):
+        if found.name == scheme:
+            _start(found.load, url)
+            return
+
+
+def take_back() -> None:
+    """Take back what was begun and no backend has made its own. Twice is fine."""
+    while _begun:
+        _begun.pop()()
+
+
+def _start(load: Callable[[], object], url: str) -> None:
+    from sharedstate.errors import SharedStateError
+
+    try:
+        start = load()
+        begun = start(url) if callable(start) else None
+    except (SharedStateError, ImportError, OSError):
+        return  # The backend's own attempt tells.
+    if begun is not None:
+        _begun.append(begun)

@@ -1,0 +1,341 @@
+"""`connect` and `State`: structures by name, over one backend.
+
+A `State` is opened from checked `Settings`, owns one backend, and hands out handles.
+What a handle needs (the factory of its kind, its serializer) is looked up once, so that
+making one costs a few microseconds and no round trip.
+
+A state pickles as the settings by which another process reaches the same data, and
+nothing else. Where it arrives, one state per settings serves all handles of the
+process, over its own connections; it is closed when the last of them is gone.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, overload
+
+from sharedstate.registry import get_registry
+from sharedstate.requirements import check_capabilities, check_modules
+from sharedstate.structures.base import StructureContext
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import timedelta
+    from types import TracebackType
+    from typing import TypeAlias
+
+    from sharedstate.backend import Backend, Capability
+    from sharedstate.config import Settings
+    from sharedstate.hookspecs import LockRecord
+    from sharedstate.serializers import Serializer
+    from sharedstate.structures.counter import Counter, FloatCounter
+    from sharedstate.structures.lock import Lock
+    from sharedstate.structures.map import Map
+    from sharedstate.structures.queue import Queue
+
+    Factory: TypeAlias = Callable[[StructureContext, Mapping[str, object]], Any]
+
+SCAN_COUNT = 500
+"""Keys that one step of SCAN looks at: some 100 µs of the store's time."""
+
+
+def connect(
+    url: str | Mapping[str, object] | None = None,
+    *,
+    file: str | os.PathLike[str] | None = None,
+    profile: str | None = None,
+    **options: object,
+) -> State:
+    """Open shared state: by a URL, a mapping, a file, the environment, or the default.
+
+    `url` chooses the backend (`memory://`, `local://`, `redis://host:6379`, …) and may
+    carry options in its query. A mapping in its place holds a `url` and options. What
+    is not given comes from the environment (`SHAREDSTATE_URL`, `SHAREDSTATE_TIMEOUT`,
+    …), then from `file`, or the `sharedstate.toml` or `[tool.sharedstate]` of
+    pyproject.toml nearest to the working folder, then from the default, `local://`. An
+    option that is None counts as not given.
+
+    Raises `ConfigError` for what is unknown, wrong or missing, `PluginError` if the
+    plugin that is asked for is broken, `BackendError` when the store is not reached.
+    """
+    from sharedstate import head_start
+    from sharedstate.resolve import gather
+
+    try:
+        return State.open(gather(url, options, file=file, profile=profile))
+    finally:
+        head_start.take_back()
+
+
+# Options that have their default do not travel.
+_LOCK_DEFAULTS = {"strategy": None, "ttl": 30.0, "renew": True, "on_lost": None}
+
+
+class State:
+    """Shared state over one backend. Made by `connect`; a context manager.
+
+    Safe for threads. Picklable where other processes can reach the data; `NotSupported`
+    is raised where they cannot (`memory://`).
+    """
+
+    def __init__(self, settings: Settings, backend: Backend) -> None:
+        """Wrap an open backend, which the state owns from now on: `close` closes it."""
+        self._settings = settings
+        self._store = backend
+        level = get_registry().consistency(settings.consistency).create(settings)
+        self._backend = level.apply(backend)
+        namespace = settings.namespace
+        self._prefix = f"{namespace}:ss:" if namespace else "ss:"
+        self._factories: dict[str, Factory] = {}
+        self._serializers: dict[object, Serializer] = {}
+
+    @classmethod
+    def open(cls, settings: Settings) -> State:
+        """Open the backend that checked settings name. Raises as `connect` does."""
+        registry = get_registry()
+        record = registry.backend(settings.address.scheme)
+        check_modules(record)
+        wanted = settings.require | registry.consistency(settings.consistency).capabilities
+        who = f"the backend {record.name!r} of {settings}"
+        check_capabilities(who, wanted, record.capabilities)
+        backend = record.create(settings)
+        try:
+            if wanted:
+                check_capabilities(who, wanted, backend.capabilities)
+            return cls(settings, backend)
+        except BaseException:
+            backend.close()
+            raise
+
+    @overload
+    def map(
+        self, name: str, *, key: type[str] = ..., serializer: str | None = None
+    ) -> Map[str, Any]: ...
+    @overload
+    def map(
+        self, name: str, *, key: type[int], serializer: str | None = None
+    ) -> Map[int, Any]: ...
+    @overload
+    def map(
+        self, name: str, *, key: type[bytes], serializer: str | None = None
+    ) -> Map[bytes, Any]: ...
+    @overload
+    def map(
+        self, name: str, *, key: type[Any], serializer: str | None = None
+    ) -> Map[Any, Any]: ...
+    def map(
+        self, name: str, *, key: type[Any] = str, serializer: str | None = None
+    ) -> Map[Any, Any]:
+        """The map of a name. `key` is the type of its keys: `str`, `int`, `bytes`, or
+        `object` for any that the serializer takes. No round trip."""
+        options: dict[str, object] = {} if key is str else {"key": key}
+        handle: Map[Any, Any] = self._make(
+            "map", name, _with_serializer(options, serializer)
+        )
+        return handle
+
+    def counter(self, name: str) -> Counter:
+        """The counter of a name: whole numbers of 64 bits. No round trip."""
+        handle: Counter = self._make("counter", name, {})
+        return handle
+
+    def float_counter(self, name: str) -> FloatCounter:
+        """The counter of floats of a name. No round trip."""
+        handle: FloatCounter = self._make("float_counter", name, {})
+        return handle
+
+    def queue(
+        self, name: str, *, maxsize: int = 0, serializer: str | None = None
+    ) -> Queue[Any]:
+        """The queue of a name. `maxsize` bounds it for every producer; 0 is no bound.
+        No round trip."""
+        options: dict[str, object] = {"maxsize": maxsize} if maxsize else {}
+        handle: Queue[Any] = self._make(
+            "queue", name, _with_serializer(options, serializer)
+        )
+        return handle
+
+    def lock(
+        self,
+        name: str,
+        *,
+        strategy: str | None = None,
+        ttl: float | timedelta = 30.0,
+        renew: bool = True,
+        on_lost: Callable[[Lock], object] | None = None,
+        **options: object,
+    ) -> Lock:
+        """The lock of a name: held by one at a time, on a lease of `ttl` seconds.
+
+        The lease is renewed while the lock is held, unless `renew` is False; `on_lost`
+        is called when it ended all the same. Further options are the strategy's, by
+        default that of the settings. No round trip.
+        """
+        given = {"strategy": strategy, "ttl": ttl, "renew": renew, "on_lost": on_lost}
+        for option, value in given.items():
+            if value != _LOCK_DEFAULTS[option]:
+                options[option] = value
+        handle: Lock = self._make("lock", name, options)
+        return handle
+
+    def structure(self, kind: str, name: str, **options: object) -> Any:
+        """A structure of any kind that a plugin provides, by name. No round trip.
+
+        Raises `ConfigError` for an unknown kind, or a serializer that is unknown.
+        """
+        return self._make(kind, name, options)
+
+    def lock_record(self, name: str | None = None) -> LockRecord:
+        """The lock strategy of a name, or of the settings, checked against the backend.
+
+        Raises `ConfigError` if it is unknown, or the backend lacks what it needs.
+        """
+        record = get_registry().lock(name or self._settings.lock)
+        check_modules(record)
+        if record.capabilities:
+            who = f"the backend of {self}, which the lock strategy {record.name!r} needs,"
+            check_capabilities(who, record.capabilities, self.capabilities)
+        return record
+
+    def names(self, kind: str | None = None) -> Iterator[tuple[str, str]]:
+        """The kinds and names of what is stored, each once, in no order.
+
+        What is empty is not stored. Goes over the store with SCAN: one round trip for
+        each `SCAN_COUNT` keys of the store, of whatever kind. Not a snapshot: what is
+        made or deleted meanwhile may be told or not.
+        """
+        start = f"{self._prefix}{{"
+        seen: set[str] = set()
+        for key in self._scan(start + (f"{kind}:" if kind else "")):
+            place = key.decode(errors="replace")[len(start) :].rpartition("}:")[0]
+            found, colon, name = place.partition(":")
+            if colon and place not in seen:
+                seen.add(place)
+                yield found, name
+
+    def delete(self, kind: str, name: str) -> bool:
+        """Delete a structure with all that belongs to it; True if there was something.
+
+        Not atomic, and not for what is in use: a lock that is deleted forgets its
+        fencing number, a queue its waiters. Costs the round trips of `names`.
+        """
+        keys = list(self._scan(f"{self._prefix}{{{kind}:{name}}}:"))
+        removed: int = self._backend.execute(("UNLINK", *keys)) if keys else 0
+        return removed > 0
+
+    def ping(self) -> float:
+        """Ask the store for a sign of life; the seconds that it took. One round trip."""
+        from time import perf_counter
+
+        start = perf_counter()
+        self._backend.execute(("PING",))
+        return perf_counter() - start
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that this state was opened with."""
+        return self._settings
+
+    @property
+    def backend(self) -> Backend:
+        """Executes commands, at this state's consistency level."""
+        return self._backend
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the backend can do. May cost one round trip."""
+        return self._store.capabilities
+
+    def describe(self) -> str:
+        """The URL, fit for messages: without a password."""
+        return str(self._settings)
+
+    def close(self) -> None:
+        """Close this process's connections, and what only this state needed. Twice is
+        fine. Handles of this state raise `BackendError` from then on."""
+        self._backend.close()
+        attached = sys.modules.get("sharedstate.attached")
+        if attached is not None:
+            attached.forget(self)
+
+    def __enter__(self) -> State:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<State {self.describe()}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _attach, (self._store.settings,)
+
+    def _make(self, kind: str, name: str, options: Mapping[str, object]) -> Any:
+        # On the way of every handle: two look-ups in dicts and one object.
+        create = self._factories.get(kind) or self._find_factory(kind)
+        chosen = options.get("serializer")
+        serializer = self._serializers.get(chosen) or self._find_serializer(chosen)
+        if type(name) is not str or not name:
+            _check_name(kind, name)
+        context = StructureContext(
+            state=self,
+            backend=self._backend,
+            kind=kind,
+            name=name,
+            prefix=f"{self._prefix}{{{kind}:{name}}}",
+            serializer=serializer,
+        )
+        return create(context, options)
+
+    def _find_factory(self, kind: str) -> Factory:
+        record = get_registry().structure(kind)
+        if record.capabilities:
+            who = f"the backend of {self}, which the structure {kind!r} needs,"
+            check_capabilities(who, record.capabilities, self.capabilities)
+        self._factories[kind] = record.create
+        return record.create
+
+    def _find_serializer(self, chosen: object) -> Serializer:
+        name = self._settings.serializer if chosen is None else str(chosen)
+        record = get_registry().serializer(name)
+        check_modules(record)
+        return self._serializers.setdefault(chosen, record.create(self._settings))
+
+    def _scan(self, start: str) -> Iterator[bytes]:
+        pattern = "".join(f"\\{c}" if c in "*?[]^\\" else c for c in start) + "*"
+        cursor: Any = b"0"
+        while True:
+            command = ("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
+            cursor, keys = self._backend.execute(command)
+            yield from keys
+            if cursor == b"0":
+                return
+
+
+def _with_serializer(
+    options: dict[str, object], serializer: str | None
+) -> dict[str, object]:
+    """Options hold only what differs from the default: they travel in every pickle."""
+    if serializer is not None:
+        options["serializer"] = serializer
+    return options
+
+
+def _attach(settings: Settings) -> State:
+    """Rebuild a state from its pickle."""
+    from sharedstate.attached import attach
+
+    return attach(settings)
+
+
+def _check_name(kind: str, name: object) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a {kind} must be a str, not {type(name).__name__}")
+    if not name:
+        raise ValueError(f"the name of a {kind} must not be empty")

@@ -1,0 +1,73 @@
+"""What every structure is made with: where it lives, and how its values travel.
+
+A handle is an address and not a connection. It pickles as (settings, kind, name,
+options), a few hundred bytes, and is rebuilt in the other process over that process's
+own connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sharedstate.backend import Backend
+    from sharedstate.serializers import Serializer
+    from sharedstate.state import State
+
+
+class StructureContext:
+    """One structure's place: its state, backend, key names and serializer."""
+
+    __slots__ = ("backend", "kind", "name", "prefix", "serializer", "state")
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        backend: Backend,
+        kind: str,
+        name: str,
+        prefix: str,
+        serializer: Serializer,
+    ) -> None:
+        self.state = state
+        self.backend = backend
+        """Executes commands at the state's consistency level."""
+        self.kind = kind
+        self.name = name
+        self.prefix = prefix
+        """What the names of all keys of this structure begin with: `ss:{kind:name}`."""
+        self.serializer = serializer
+
+    def key(self, part: str) -> str:
+        """The store's key for one part of this structure: `ss:{kind:name}:part`."""
+        return f"{self.prefix}:{part}"
+
+
+class Structure:
+    """The base of all handles: a name, a repr, and pickling.
+
+    `options` are the keyword options by which the handle was made; they travel with it.
+    """
+
+    def __init__(self, context: StructureContext, options: Mapping[str, object]) -> None:
+        self._context = context
+        self._options = dict(options)
+
+    @property
+    def name(self) -> str:
+        """The name by which every process finds this structure."""
+        return self._context.name
+
+    def __repr__(self) -> str:
+        where = self._context.state.describe()
+        return f"<{type(self).__name__} {self._context.name!r} on {where}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        context = self._context
+        return _rebuild, (context.state, context.kind, context.name, self._options)
+
+
+def _rebuild(state: State, kind: str, name: str, options: dict[str, object]) -> object:
+    return state.structure(kind, name, **options)

@@ -1,0 +1,9 @@
+"""Locks under several workers, on every backend."""
+
+from __future__ import annotations
+
+from sharedstate.testing.lock_races import LockRaces
+
+
+class TestLockRaces(LockRaces):
+    """The shipped races."""
