@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate.backend import Backend, Capability
     from sharedstate.config import Settings
+    from sharedstate.connecting import connect
     from sharedstate.errors import (
         BackendError,
         BackendTimeout,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
         WorkerError,
     )
     from sharedstate.pool import WorkerExit, WorkerPool
-    from sharedstate.state import State, connect
+    from sharedstate.state import State
     from sharedstate.structures.counter import Counter, FloatCounter
     from sharedstate.structures.lock import Lock
     from sharedstate.structures.map import ABSENT, Map
@@ -102,7 +103,7 @@ _HOMES = {
     "State": "sharedstate.state",
     "WorkerExit": "sharedstate.pool",
     "WorkerPool": "sharedstate.pool",
-    "connect": "sharedstate.state",
+    "connect": "sharedstate.connecting",
 }
 
 

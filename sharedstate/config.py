@@ -7,7 +7,6 @@ against an `OptionSpec`, and remembers where it came from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from sharedstate.errors import ConfigError
 from sharedstate.records import EMPTY, Record
@@ -145,15 +144,14 @@ COMMON_OPTIONS: dict[str, OptionSpec] = {
 """The options that every backend has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Record):
     """Checked settings. Hashable by identity of their content, picklable.
 
     The pickle carries the password, for a worker has to log in too; nothing else
     (`repr`, messages, logs) ever shows it.
     """
 
-    url: str = field(repr=False)
+    url: str
     namespace: str = ""
     serializer: str = "msgpack"
     consistency: str = "eventual"
@@ -162,11 +160,11 @@ class Settings:
     connect_timeout: float = 5.0
     max_connections: int = 256
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
     require: frozenset[str] = frozenset()
-    options: tuple[tuple[str, object], ...] = field(default=(), repr=False)
+    options: tuple[tuple[str, object], ...] = ()
     """What only this backend, serializer or level understands, as sorted pairs."""
-    origins: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
+    origins: tuple[tuple[str, str], ...] = ()
     """Where each value that is not a default came from, as sorted pairs."""
 
     @property
@@ -184,3 +182,10 @@ class Settings:
 
     def __str__(self) -> str:
         return redact(self.url)
+
+    def __repr__(self) -> str:
+        return f"<Settings of {self}>"
+
+    def _values(self) -> tuple[object, ...]:
+        # Two are equal that do the same, wherever their values came from.
+        return super()._values()[:-1]

@@ -26,17 +26,44 @@ if TYPE_CHECKING:
 
 GROUP = "sharedstate.head_starts"
 
+DEFAULT_URL = "local://"
+"""What `connect` opens when nothing says otherwise."""
+
 _begun: list[Callable[[], None]] = []
 
 
-def begin(url: str) -> None:
-    """Begin what can be for a URL, until `take_back`.
+def begin(url: object, file: object = None) -> None:
+    """Begin what can be for the URL that `connect` got, until `take_back`.
 
-    Nothing is begun once the plugins are loaded, for there is nothing to win, nor when
-    plugins are disabled: the scheme's may be among them.
+    Without one, it is guessed, by the environment or the default: a guess that was wrong
+    costs a server that nobody uses. Nothing is begun where a file may say otherwise, nor
+    once the plugins are loaded, for there is nothing to win, nor when plugins are
+    disabled: the scheme's may be among them.
     """
     if "sharedstate.registry" in sys.modules or "SHAREDSTATE_DISABLE_PLUGINS" in os.environ:
         return
+    if url is None:
+        url = os.environ.get("SHAREDSTATE_URL") or (None if file else _default())
+    if isinstance(url, str):
+        _begin(url)
+
+
+def _default() -> str | None:
+    """The URL that holds without any configuration; None where there is some."""
+    if "SHAREDSTATE_CONFIG" in os.environ:
+        return None
+    folder = os.getcwd()
+    while True:
+        for name in ("sharedstate.toml", "pyproject.toml"):
+            if os.path.exists(os.path.join(folder, name)):
+                return None
+        above = os.path.dirname(folder)
+        if above == folder:
+            return DEFAULT_URL
+        folder = above
+
+
+def _begin(url: str) -> None:
     scheme = url.partition("://")[0]
     for found in find_plugins(group=GROUP):
         if found.name == scheme:

@@ -22,7 +22,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from sharedstate import head_start
 from sharedstate.config import (
     COMMON_OPTIONS,
     OptionSpec,
@@ -32,6 +31,7 @@ from sharedstate.config import (
     redact,
 )
 from sharedstate.errors import ConfigError
+from sharedstate.head_start import DEFAULT_URL
 from sharedstate.options import Given, check_option
 from sharedstate.sources import Layer, read_environment, read_file, read_mapping
 
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sharedstate.registry import Registry
-
-DEFAULT_URL = "local://"
 
 _PASSWORD_WAYS = frozenset({"password", "password_file"})
 
@@ -70,8 +68,7 @@ def gather(
         (layer.url for layer in layers if layer.url), Given(DEFAULT_URL, "default")
     )
     bare_url, layers = _take_apart(where, layers)
-    head_start.begin(bare_url)
-    # From here on it takes some 15 ms: pluggy and the plugins are imported.
+    # Not before: this imports pluggy and the plugins, some 15 ms.
     from sharedstate.registry import get_registry
 
     given = _merge(layers)

@@ -1,4 +1,4 @@
-"""`connect` and `State`: structures by name, over one backend.
+"""`State`: structures by name, over one backend.
 
 A `State` is opened from checked `Settings`, owns one backend, and hands out handles.
 What a handle needs (the factory of its kind, its serializer) is looked up once, so that
@@ -19,7 +19,6 @@ from sharedstate.requirements import check_capabilities, check_modules
 from sharedstate.structures.base import StructureContext
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterator, Mapping
     from datetime import timedelta
     from types import TracebackType
@@ -38,34 +37,6 @@ if TYPE_CHECKING:
 
 SCAN_COUNT = 500
 """Keys that one step of SCAN looks at: some 100 µs of the store's time."""
-
-
-def connect(
-    url: str | Mapping[str, object] | None = None,
-    *,
-    file: str | os.PathLike[str] | None = None,
-    profile: str | None = None,
-    **options: object,
-) -> State:
-    """Open shared state: by a URL, a mapping, a file, the environment, or the default.
-
-    `url` chooses the backend (`memory://`, `local://`, `redis://host:6379`, …) and may
-    carry options in its query. A mapping in its place holds a `url` and options. What
-    is not given comes from the environment (`SHAREDSTATE_URL`, `SHAREDSTATE_TIMEOUT`,
-    …), then from `file`, or the `sharedstate.toml` or `[tool.sharedstate]` of
-    pyproject.toml nearest to the working folder, then from the default, `local://`. An
-    option that is None counts as not given.
-
-    Raises `ConfigError` for what is unknown, wrong or missing, `PluginError` if the
-    plugin that is asked for is broken, `BackendError` when the store is not reached.
-    """
-    from sharedstate import head_start
-    from sharedstate.resolve import gather
-
-    try:
-        return State.open(gather(url, options, file=file, profile=profile))
-    finally:
-        head_start.take_back()
 
 
 # Options that have their default do not travel.

@@ -20,6 +20,8 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from sharedstate.errors import BackendError, IndeterminateError
+
 if TYPE_CHECKING:
     from datetime import timedelta
 
@@ -68,8 +70,15 @@ def wait_for_token(backend: Backend, wake_list: Key, seconds: float) -> bool:
     """Block until a token came, which is thereby used up, or `seconds` passed.
 
     Waits for one chunk at most. False says that no token was used up, so that the caller
-    has to take its count back. Raises what `Backend.wait_for` raises; then a count may
-    stay behind. One round trip, on a waiting connection.
+    has to take its count back. Raises `BackendError` if the connection breaks; then a
+    count may stay behind. One round trip, on a waiting connection.
     """
-    token = backend.wait_for(("BLPOP", wake_list), min(seconds, WAIT_CHUNK))
+    try:
+        token = backend.wait_for(("BLPOP", wake_list), min(seconds, WAIT_CHUNK))
+    except IndeterminateError as error:
+        # A token may have been popped; it carries nothing, so nothing is in doubt.
+        raise BackendError(
+            f"the connection to the store broke during a wait, and nothing was taken: "
+            f"try again ({error.__cause__})"
+        ) from error
     return token is not None

@@ -11,13 +11,13 @@ import os
 import threading
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from sharedstate.backend import Backend, Watch
 from sharedstate.errors import BackendError, CommandError, NotSupported, SharedStateError
 from sharedstate_memory.replies import BLOCKED, NULL_ARRAY, ErrorReply, format_double
 from sharedstate_memory.store import Store, Waiter, open_store
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate.backend import (
         Argument,

@@ -19,10 +19,10 @@ in none; its session gets exactly one reply.
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
 
 from sharedstate_memory.replies import BLOCKED, CommandFailure, ErrorReply, Sentinel
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 

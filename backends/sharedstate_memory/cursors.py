@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from typing import TypeVar
 
-T = TypeVar("T")
+    T = TypeVar("T")
 
 # Up to this many elements a container is returned whole, as Redis does with its compact
 # encodings: one round trip, and nothing to keep.

@@ -9,10 +9,11 @@ come here as well.
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sized
+    from typing import Any
 
 # How long one run may take, and how many elements are freed between looks at the time.
 BUDGET_S = 0.002
@@ -38,10 +39,12 @@ class Disposal:
         self._values.append(value)
 
     def run(self, budget_s: float = BUDGET_S) -> None:
-        """Free elements for so many seconds."""
+        """Free elements for so many seconds, and one slice at least."""
         give_up_at = perf_counter() + budget_s
-        while self._values and perf_counter() < give_up_at:
+        while self._values:
             self._free_slice()
+            if perf_counter() >= give_up_at:
+                return
 
     def _free_slice(self) -> None:
         value = self._values.pop()

@@ -13,8 +13,7 @@ An engine has one of these only while somebody listens, so that others pay nothi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -13,8 +13,6 @@ for a key, and lets time run on.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sharedstate_memory.blocking import Waits
 from sharedstate_memory.commands.registry import load_families
 from sharedstate_memory.cursors import Cursors
@@ -26,6 +24,7 @@ from sharedstate_memory.pubsub import Channels
 from sharedstate_memory.session import Session
 from sharedstate_memory.transactions import unwatch
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sized
     from random import Random

@@ -9,8 +9,7 @@ better, so nothing is ever tried twice and a hostile pattern cannot make it expl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

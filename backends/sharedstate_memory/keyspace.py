@@ -25,13 +25,13 @@ first, so that no command ever sees one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
-
 from sharedstate_memory.expiry import Buckets
 from sharedstate_memory.replies import WRONG_TYPE, CommandFailure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections import deque
+    from typing import Any, TypeAlias, TypeVar
 
     from sharedstate_memory.blocking import Wait
     from sharedstate_memory.engine import Engine
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     Value: TypeAlias = bytes | dict[bytes, bytes] | deque[bytes] | set[bytes] | SortedSet
 
-T = TypeVar("T")
+    T = TypeVar("T")
 
 # Below this many stale entries, compacting the order is not worth its fixed cost.
 _STALE_KEPT = 64

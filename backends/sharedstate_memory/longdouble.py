@@ -10,9 +10,12 @@ reading and after adding.
 from __future__ import annotations
 
 from math import isinf, isnan
-from typing import TypeAlias
 
 from sharedstate_memory.replies import CommandFailure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
 _MANTISSA_BITS = 64
 # The format's largest and smallest exponents, for a mantissa taken as an integer.

@@ -6,33 +6,32 @@ Source: https://bitop.luajit.org/semantics.html
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from sharedstate_memory.lua_libraries import as_number, wrong_argument
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 _MASK = 0xFFFF_FFFF
 _HEX_DIGITS = 8
 
 
-def functions(lua: Any) -> dict[bytes, Callable[..., Any]]:
-    """The library's functions by name."""
-    return {
-        b"tobit": lambda *a: _signed(_word(a, 0, "tobit")),
-        b"bnot": lambda *a: _signed(~_word(a, 0, "bnot")),
-        b"band": lambda *a: _fold(a, "band", lambda x, y: x & y),
-        b"bor": lambda *a: _fold(a, "bor", lambda x, y: x | y),
-        b"bxor": lambda *a: _fold(a, "bxor", lambda x, y: x ^ y),
-        b"lshift": lambda *a: _shift(a, "lshift", lambda x, n: x << n),
-        b"rshift": lambda *a: _shift(a, "rshift", lambda x, n: x >> n),
-        b"arshift": lambda *a: _shift(a, "arshift", lambda x, n: _signed(x) >> n),
-        b"rol": lambda *a: _shift(a, "rol", _rotate_left),
-        b"ror": lambda *a: _shift(a, "ror", lambda x, n: _rotate_left(x, -n & 31)),
-        b"bswap": lambda *a: _swap(_word(a, 0, "bswap")),
-        b"tohex": _to_hex,
-    }
+FUNCTIONS: dict[bytes, Callable[..., Any]] = {
+    b"tobit": lambda *a: _signed(_word(a, 0, "tobit")),
+    b"bnot": lambda *a: _signed(~_word(a, 0, "bnot")),
+    b"band": lambda *a: _fold(a, "band", lambda x, y: x & y),
+    b"bor": lambda *a: _fold(a, "bor", lambda x, y: x | y),
+    b"bxor": lambda *a: _fold(a, "bxor", lambda x, y: x ^ y),
+    b"lshift": lambda *a: _shift(a, "lshift", lambda x, n: x << n),
+    b"rshift": lambda *a: _shift(a, "rshift", lambda x, n: x >> n),
+    b"arshift": lambda *a: _shift(a, "arshift", lambda x, n: _signed(x) >> n),
+    b"rol": lambda *a: _shift(a, "rol", _rotate_left),
+    b"ror": lambda *a: _shift(a, "ror", lambda x, n: _rotate_left(x, -n & 31)),
+    b"bswap": lambda *a: _swap(_word(a, 0, "bswap")),
+    b"tohex": lambda *a: _to_hex(*a),
+}
+"""The library's functions by name."""
 
 
 def _word(arguments: tuple[Any, ...], index: int, name: str) -> int:

@@ -18,9 +18,8 @@ than `LARGE_BYTES` asks here first.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from time import monotonic
-from typing import TYPE_CHECKING
 
 import lupa.lua51 as lupa  # type: ignore[import-untyped]
 
@@ -28,13 +27,12 @@ from sharedstate_memory.commands.registry import lookup
 from sharedstate_memory.lua_values import (
     ERROR,
     FAILURE,
-    ITEM_BYTES,
-    STATUS,
     LuaValues,
     size_bytes,
 )
-from sharedstate_memory.replies import CommandFailure, ErrorReply, Status
+from sharedstate_memory.replies import OK, CommandFailure, ErrorReply
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -71,6 +69,7 @@ _UNKNOWN = b"ERR Unknown Redis command called from script"
 _WRONG_COUNT = b"ERR Wrong number of args calling Redis command from script"
 _NOT_ALLOWED = b"ERR This Redis command is not allowed from script"
 _READ_ONLY = b"ERR Write commands are not allowed from read-only scripts."
+_NO_MEMORY = b"not enough memory"
 _NO_ROOM = b"ERR not enough memory: the value is too big for the script"
 _TOO_MANY_SCRIPTS = (
     b"ERR too many scripts are loaded: they fill half of the memory of scripts;"
@@ -117,7 +116,11 @@ class LuaBridge:
             self._lua.gccollect()
             if self._lua.get_memory_used() > MEMORY_LIMIT_BYTES // 2:
                 raise CommandFailure(_TOO_MANY_SCRIPTS)
-        runner: LuaValue = self._compile(body)
+        try:
+            runner: LuaValue = self._compile(body)
+        except lupa.LuaError:
+            self._lua.gccollect()
+            raise CommandFailure(_NO_ROOM) from None
         if isinstance(runner, tuple):
             raise CommandFailure(b"ERR Error compiling script (new function): " + runner[1])
         function: Callable[..., LuaValue] = runner
@@ -146,23 +149,31 @@ class LuaBridge:
                 result = self._run_with_tables(script, key_count, words)
             else:
                 result = script.runner(key_count, *words)
+            kind = type(result)
+            if kind is bytes or kind is int or result is None:
+                return result
+            return self._to_reply(script, result)
         except lupa.LuaError as error:
-            return ErrorReply(b"ERR " + str(error).encode())
-        kind = type(result)
-        if kind is bytes or kind is int or result is None:
-            return result
-        if kind is not tuple:
-            return self._values.to_reply(result)
-        if result[1] == FAILURE:
-            return _script_error(script, *result[2:])
-        return self._values.from_pieces(*result[1:])
+            # What runs outside of the sandbox's own protection lacks nothing but memory.
+            self._lua.gccollect()
+            return ErrorReply(_one_line(b"ERR " + (str(error).encode() or _NO_MEMORY)))
 
     def _run_with_tables(
         self, script: LoadedScript, key_count: int, words: list[bytes]
     ) -> LuaValue:
-        self._require_room(sum(map(len, words)) + ITEM_BYTES * len(words))
+        self._require_room(size_bytes(words))
         table_from = self._lua.table_from
         return script.runner(table_from(words[:key_count]), table_from(words[key_count:]))
+
+    def _to_reply(self, script: LoadedScript, result: LuaValue) -> Reply:
+        if not isinstance(result, tuple):
+            return self._values.to_reply(result)
+        _, kind, content, *items = result
+        if kind != FAILURE:
+            return self._values.from_pieces(kind, content, *items)
+        place = items[0] if items else b"@user_script"
+        line = b"%s script: %s, on %s." % (content, script.sha, place)
+        return ErrorReply(_one_line(line))
 
     # -- what Lua calls
 
@@ -173,7 +184,7 @@ class LuaBridge:
             b"command": _command_function(self, self._engine, self._session),
             b"poll": self._poll,
             b"set_protocol": self._set_protocol,
-            **host_functions(self._lua, self._engine, self.has_room),
+            **host_functions(self._engine, self._values, self.has_room),
         }
 
     def admit(self, argv: list[bytes]) -> Bound:
@@ -233,16 +244,6 @@ class LuaBridge:
             raise CommandFailure(_NO_ROOM)
 
 
-def _script_error(
-    script: LoadedScript, text: bytes, place: bytes | None = None
-) -> ErrorReply:
-    """The error of a failed script, which names the script and the place in it."""
-    line = text.replace(b"\r", b" ").replace(b"\n", b" ")
-    return ErrorReply(
-        b"%s script: %s, on %s." % (line, script.sha, place or b"@user_script")
-    )
-
-
 def _command_function(
     bridge: LuaBridge, engine: Engine, session: Session
 ) -> Callable[..., LuaValue]:
@@ -266,8 +267,8 @@ def _command_function(
         kind = type(reply)
         if kind is int or (kind is bytes and len(reply) < LARGE_BYTES):  # type: ignore[arg-type]
             return reply
-        if kind is Status:
-            return None, STATUS, reply
+        if reply is OK:
+            return True
         if reply is None and session.protocol == 2:
             return False
         return bridge.to_answer(reply)
@@ -287,6 +288,10 @@ def _as_argument(word: LuaValue) -> bytes:
     raise CommandFailure(_WRONG_ARGUMENT)
 
 
+def _one_line(text: bytes) -> bytes:
+    return text.replace(b"\r", b" ").replace(b"\n", b" ")
+
+
 def _refuse_attribute(owner: object, name: object, is_setting: bool) -> str:
     """Scripts are never handed a Python object; if one were, it would be a closed box."""
     raise AttributeError("scripts cannot see into Python objects")
@@ -294,4 +299,6 @@ def _refuse_attribute(owner: object, name: object, is_setting: bool) -> str:
 
 def read_source(name: bytes) -> bytes:
     """One of the Lua files beside this module."""
-    return (Path(__file__).parent / "lua" / name.decode()).read_bytes()
+    folder = os.path.join(os.path.dirname(__file__), "lua")
+    with open(os.path.join(folder, name.decode()), "rb") as file:
+        return file.read()

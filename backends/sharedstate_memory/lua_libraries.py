@@ -1,19 +1,21 @@
 """What scripts use of the host: hashing, logging, randomness, and three libraries.
 
 `bit`, `cmsgpack` and `struct` are those that Redis gives its scripts. Their functions
-take and return Lua values (numbers as int or float, strings as bytes, tables as
-proxies), and refuse with ValueError. An exception must not cross into Lua, so each is
-wrapped: it returns True and its results, or False and why it refused.
+take Lua values (numbers as int or float, strings as bytes, tables as proxies), return
+plain data, a tuple for several values, and refuse with ValueError. An exception must not
+cross into Lua, so each is wrapped: it returns True and its results, or False and why it
+refused.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
     from sharedstate_memory.engine import Engine
+    from sharedstate_memory.lua_values import LuaValues
 
     Function = Callable[..., Any]
 
@@ -26,14 +28,11 @@ _LIBRARIES = {
 # The levels of redis.log, as those of the standard library.
 _LOG_LEVELS = {0: 10, 1: 10, 2: 20, 3: 30}
 
-# Even unpacked, data seldom takes more than so many times its size.
-_UNPACKED_FACTOR = 32
-
 _NO_ROOM = b"not enough memory: the value is too big for the script"
 
 
 def host_functions(
-    lua: Any, engine: Engine, has_room: Callable[[int], bool]
+    engine: Engine, values: LuaValues, has_room: Callable[[int], bool]
 ) -> dict[bytes, object]:
     """The functions that sandbox.lua finds in its table `host`, by name."""
     from random import Random
@@ -41,8 +40,10 @@ def host_functions(
     from sharedstate_memory.lua_bridge import read_source
 
     def library(name: bytes) -> Any:
-        functions = _load_library(name, lua)
-        return lua.table_from({k: _guarded(f, has_room) for k, f in functions.items()})
+        functions = _load_library(name)
+        return values.to_table(
+            {k: _guarded(f, values, has_room) for k, f in functions.items()}
+        )
 
     # Scripts must not move the engine's own sequence by seeding it.
     random = Random(engine.random.getrandbits(64))
@@ -61,9 +62,14 @@ def host_functions(
 
 def sha1hex(text: bytes) -> bytes:
     """The SHA-1 of bytes, in hexadecimal."""
-    from hashlib import sha1
+    try:
+        # Where hashlib gets it without OpenSSL, which takes 2.5 ms to load.
+        from _sha1 import sha1  # type: ignore[import-not-found]
+    except ImportError:
+        from hashlib import sha1
 
-    return sha1(text, usedforsecurity=False).hexdigest().encode()
+    digest: str = sha1(text, usedforsecurity=False).hexdigest()
+    return digest.encode()
 
 
 def _log(level: int, text: bytes) -> None:
@@ -73,23 +79,29 @@ def _log(level: int, text: bytes) -> None:
     logger.log(_LOG_LEVELS[int(level)], "%s", text.decode("utf-8", "replace"))
 
 
-def _load_library(name: bytes, lua: Any) -> Mapping[bytes, Function]:
+def _load_library(name: bytes) -> Mapping[bytes, Function]:
     from importlib import import_module
 
-    functions: Mapping[bytes, Function] = import_module(_LIBRARIES[name]).functions(lua)
+    functions: Mapping[bytes, Function] = import_module(_LIBRARIES[name]).FUNCTIONS
     return functions
 
 
-def _guarded(function: Function, has_room: Callable[[int], bool]) -> Function:
+def _guarded(
+    function: Function, values: LuaValues, has_room: Callable[[int], bool]
+) -> Function:
+    from sharedstate_memory.lua_bridge import MOST_ON_STACK
+    from sharedstate_memory.lua_values import size_bytes
+
     def call(*arguments: Any) -> tuple[Any, ...]:
-        size = sum(len(a) for a in arguments if type(a) is bytes)
-        if not has_room(_UNPACKED_FACTOR * size):
-            return False, _NO_ROOM
         try:
             results = function(*arguments)
         except ValueError as error:
             return False, str(error).encode()
-        return (True, *results) if isinstance(results, tuple) else (True, results)
+        if not isinstance(results, tuple):
+            results = (results,)
+        if len(results) > MOST_ON_STACK or not has_room(size_bytes(results)):
+            return False, _NO_ROOM
+        return (True, *map(values.to_table, results))
 
     return call
 

@@ -8,15 +8,16 @@ Unpacking is the `msgpack` package's.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
 
 import msgpack  # type: ignore[import-untyped]
 from lupa.lua51 import lua_type  # type: ignore[import-untyped]
 
 from sharedstate_memory.lua_libraries import type_name, wrong_argument
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 # Tables nested deeper are packed as nil, as by the original.
 _DEEPEST = 16
@@ -24,28 +25,6 @@ _DEEPEST = 16
 _MOST_INTEGER = (1 << 63) - 1
 
 _packer = msgpack.Packer(use_bin_type=True, unicode_errors="surrogateescape")
-
-
-def functions(lua: Any) -> dict[bytes, Callable[..., Any]]:
-    """The library's functions by name."""
-
-    def unpack(data: Any = None) -> tuple[Any, ...]:
-        values, _ = _unpack(lua, _as_bytes(data, "unpack"), 0, None)
-        return tuple(values)
-
-    def unpack_limit(data: Any = None, limit: Any = 0, offset: Any = 0) -> tuple[Any, ...]:
-        values, end = _unpack(lua, _as_bytes(data, "unpack_limit"), int(offset), int(limit))
-        return (end, *values)
-
-    def unpack_one(data: Any = None, offset: Any = 0) -> tuple[Any, ...]:
-        return unpack_limit(data, 1, offset)
-
-    return {
-        b"pack": _pack_all,
-        b"unpack": unpack,
-        b"unpack_one": unpack_one,
-        b"unpack_limit": unpack_limit,
-    }
 
 
 def _as_bytes(data: Any, name: str) -> bytes:
@@ -105,7 +84,21 @@ def _counted(keys: list[Any]) -> range:
 # -- unpacking
 
 
-def _unpack(lua: Any, data: bytes, offset: int, limit: int | None) -> tuple[list[Any], int]:
+def _unpack_all(data: Any = None) -> tuple[Any, ...]:
+    values, _ = _unpack(_as_bytes(data, "unpack"), 0, None)
+    return tuple(values)
+
+
+def _unpack_limit(data: Any = None, limit: Any = 0, offset: Any = 0) -> tuple[Any, ...]:
+    values, end = _unpack(_as_bytes(data, "unpack_limit"), int(offset), int(limit))
+    return (end, *values)
+
+
+def _unpack_one(data: Any = None, offset: Any = 0) -> tuple[Any, ...]:
+    return _unpack_limit(data, 1, offset)
+
+
+def _unpack(data: bytes, offset: int, limit: int | None) -> tuple[list[Any], int]:
     """The values that stand in `data` from `offset` on, and where the next one begins;
     -1 if there is none.
     """
@@ -121,7 +114,7 @@ def _unpack(lua: Any, data: bytes, offset: int, limit: int | None) -> tuple[list
     unpacker.feed(data[offset:])
     values: list[Any] = []
     while offset + unpacker.tell() < len(data) and len(values) != (limit or None):
-        values.append(_to_lua(lua, _next(unpacker)))
+        values.append(_simplified(_next(unpacker)))
     end = offset + unpacker.tell()
     return values, -1 if limit is None or end >= len(data) else end
 
@@ -135,12 +128,21 @@ def _next(unpacker: msgpack.Unpacker) -> Any:
         raise ValueError("Bad data format in input.") from None
 
 
-def _to_lua(lua: Any, value: Any) -> Any:
+def _simplified(value: Any) -> Any:
+    """A value without what Lua has not: extension types, and the greatest integers."""
     if isinstance(value, list):
-        return lua.table_from([_to_lua(lua, item) for item in value])
+        return [_simplified(item) for item in value]
     if isinstance(value, dict):
-        pairs = {_to_lua(lua, k): _to_lua(lua, v) for k, v in value.items()}
-        return lua.table_from({k: v for k, v in pairs.items() if k is not None})
+        return {key: _simplified(item) for key, item in value.items()}
     if type(value) is int and value > _MOST_INTEGER:
         return float(value)
     return value if isinstance(value, (bytes, int, float)) else None
+
+
+FUNCTIONS: dict[bytes, Callable[..., Any]] = {
+    b"pack": _pack_all,
+    b"unpack": _unpack_all,
+    b"unpack_one": _unpack_one,
+    b"unpack_limit": _unpack_limit,
+}
+"""The library's functions by name."""

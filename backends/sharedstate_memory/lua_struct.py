@@ -13,23 +13,19 @@ from __future__ import annotations
 
 import struct
 import sys
-from typing import TYPE_CHECKING, Any, Literal
 
 from sharedstate_memory.lua_libraries import as_number, type_name, wrong_argument
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any, Literal
 
     Order = Literal["little", "big"]
 
 _SIZES = {"b": 1, "h": 2, "i": 4, "l": 8, "t": 8, "f": 4, "d": 8, "x": 1}
 _MOST_BYTES = 32
 _NATIVE_ALIGNMENT = 8
-
-
-def functions(lua: Any) -> dict[bytes, Callable[..., Any]]:
-    """The library's functions by name."""
-    return {b"pack": _pack, b"unpack": _unpack, b"size": _size}
 
 
 class _Field:
@@ -183,3 +179,11 @@ def _size(form: Any = None) -> int:
             raise wrong_argument(1, "size", "variable-length format in size")
         at += field.padding(at) + field.size
     return at
+
+
+FUNCTIONS: dict[bytes, Callable[..., Any]] = {
+    b"pack": _pack,
+    b"unpack": _unpack,
+    b"size": _size,
+}
+"""The library's functions by name."""

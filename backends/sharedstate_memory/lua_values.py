@@ -8,8 +8,6 @@ at several times the price.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
-
 from lupa.lua51 import lua_type  # type: ignore[import-untyped]
 
 from sharedstate_memory.replies import (
@@ -20,18 +18,20 @@ from sharedstate_memory.replies import (
     format_double,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, TypeAlias
 
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.session import Session
 
-# A value as lupa takes and gives it: bytes, int, float, bool, None, or one of its proxies
-# of Lua tables and functions, which have no types to name.
-LuaValue: TypeAlias = Any
+    # As lupa takes and gives it: bytes, int, float, bool, None, or one of its proxies of
+    # Lua tables and functions, which have no types to name.
+    LuaValue: TypeAlias = Any
 
 # Kinds of values that are not plain, as sandbox.lua and redis.lua number them.
-STATUS, ERROR, LIST, TABLE, DOUBLE, MAP, SET, FAILURE = range(1, 9)
+STATUS, ERROR, LIST, TABLE, DOUBLE, MAP, SET, BOOLEAN, FAILURE = range(1, 10)
 
 # Longer lists are cheaper to hand over as a table.
 _LONGEST_FLAT_LIST = 64
@@ -41,8 +41,9 @@ _DEEPEST_RESULT = 200
 
 _LEAST_INTEGER = -(1 << 63)
 
-ITEM_BYTES = 64
-"""The room that an item of a table takes in Lua, whatever it is."""
+# The most room that an item of a table takes in Lua, or an empty table, or a string
+# besides its bytes: what grows is allocated anew at twice its size before it is freed.
+_ITEM_BYTES = 96
 
 _TOO_DEEP = b"ERR reached lua stack limit"
 
@@ -58,12 +59,23 @@ class LuaValues:
         self.flatten_list: Callable[..., LuaValue]
         """From sandbox.lua: the items of a list from one on."""
 
+    def to_table(self, value: object) -> LuaValue:
+        """Plain data as Lua has it: lists and dicts are tables, None is nil."""
+        if isinstance(value, list):
+            return self._table_from(map(self.to_table, value))
+        if isinstance(value, dict):
+            pairs = {self.to_table(k): self.to_table(v) for k, v in value.items()}
+            return self._table_from({k: v for k, v in pairs.items() if k is not None})
+        return value
+
     # -- replies to Lua
 
     def to_answer(self, reply: Reply) -> LuaValue:
         """What `redis.call` is told of a reply that is not plain."""
         if isinstance(reply, ErrorReply):
             return None, ERROR, reply.text
+        if isinstance(reply, Status):
+            return None, STATUS, reply
         if self._session.protocol == 3:
             return self._to_resp3_answer(reply)
         if isinstance(reply, list) and len(reply) <= _LONGEST_FLAT_LIST:
@@ -72,8 +84,8 @@ class LuaValues:
         return (None, TABLE, value) if lua_type(value) else value
 
     def _to_resp3_answer(self, reply: Reply) -> LuaValue:
-        if reply is None or reply is NULL_ARRAY:
-            return None
+        if isinstance(reply, bool):
+            return None, BOOLEAN, reply
         if isinstance(reply, float):
             return None, DOUBLE, reply
         if isinstance(reply, dict):
@@ -83,7 +95,7 @@ class LuaValues:
             return None, SET, self._table_from(dict.fromkeys(reply, True))
         if isinstance(reply, list):
             return None, TABLE, self._table_from(map(self._to_lua, reply))
-        return reply
+        return None if reply is NULL_ARRAY else reply
 
     def _to_lua(self, reply: Reply) -> LuaValue:
         """A reply, or a part of one, as a Lua value in the shapes of RESP2."""
@@ -163,12 +175,12 @@ def _as_key(reply: Reply) -> Reply:
     return reply if isinstance(reply, (bytes, int)) else None
 
 
-def size_bytes(reply: Reply) -> int:
-    """About how much room a reply takes in Lua, not counting what is nested in it."""
-    if isinstance(reply, bytes):
-        return len(reply)
-    if isinstance(reply, dict):
-        return size_bytes([*reply, *reply.values()])
-    if not isinstance(reply, (list, set)):
-        return ITEM_BYTES
-    return sum(ITEM_BYTES + (len(x) if isinstance(x, bytes) else 0) for x in reply)
+def size_bytes(value: object) -> int:
+    """At most so much room a reply, or whatever `to_table` takes, needs in Lua."""
+    if isinstance(value, bytes):
+        return _ITEM_BYTES + len(value)
+    if isinstance(value, dict):
+        return _ITEM_BYTES + sum(map(size_bytes, value)) + size_bytes([*value.values()])
+    if isinstance(value, (list, set, tuple)):
+        return _ITEM_BYTES * (1 + len(value)) + sum(map(size_bytes, value))
+    return _ITEM_BYTES

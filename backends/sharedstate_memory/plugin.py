@@ -5,11 +5,10 @@ The record is all that a process pays for until a URL asks for this backend.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sharedstate.errors import ConfigError
 from sharedstate.hookspecs import BackendRecord, hookimpl
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate.backend import Backend
     from sharedstate.config import Settings

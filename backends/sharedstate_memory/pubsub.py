@@ -6,11 +6,10 @@ session gets it once for its channel and once for each of its patterns that matc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sharedstate_memory.glob import compile_glob
 from sharedstate_memory.replies import Push
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -21,7 +21,9 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
 Reply: TypeAlias = object
 """Any of the values above. Who encodes one looks at its type."""

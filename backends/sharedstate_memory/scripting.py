@@ -16,11 +16,10 @@ script comes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sharedstate_memory.lua_libraries import sha1hex
 from sharedstate_memory.replies import CommandFailure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate_memory.engine import Engine
     from sharedstate_memory.lua_bridge import LuaBridge

@@ -15,11 +15,11 @@ a refusal is an `ErrorReply`.
 from __future__ import annotations
 
 from types import MethodType
-from typing import TYPE_CHECKING
 
 from sharedstate_memory.commands.registry import SPELLINGS, resolve, wrong_arity
 from sharedstate_memory.replies import NO_REPLY, CommandFailure, ErrorReply
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -108,7 +108,8 @@ class Session:
     def rest(self) -> None:
         """Enter the state of a session in no transaction, as its other facts have it."""
         if self.closing:
-            self.enter(closed)
+            # Not bound: a session that is over does not keep itself alive.
+            self.execute = closed
         elif not self.authenticated:
             self.enter(unauthenticated)
         elif self.protocol == 2 and (self.channels or self.patterns):
@@ -189,6 +190,6 @@ def muted(session: Session, argv: list[bytes]) -> Reply:
     return NO_REPLY
 
 
-def closed(session: Session, argv: list[bytes]) -> Reply:
+def closed(argv: list[bytes]) -> Reply:
     """Refuse everything: the engine has forgotten this session."""
     return _CLOSED

@@ -11,12 +11,13 @@ Ranges by score or by member become ranges of places (`place_of_score`,
 from __future__ import annotations
 
 from math import inf, nextafter
-from typing import TYPE_CHECKING, TypeAlias
 
 from sortedcontainers import SortedList  # type: ignore[import-untyped]
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import TypeAlias
 
 Pair: TypeAlias = tuple[float, bytes]
 

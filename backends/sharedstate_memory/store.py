@@ -22,11 +22,11 @@ import time
 import weakref
 from collections import deque
 from random import Random
-from typing import TYPE_CHECKING
 
 from sharedstate_memory.engine import Engine
 from sharedstate_memory.replies import BLOCKED
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

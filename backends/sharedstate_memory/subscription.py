@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import queue
-from typing import TYPE_CHECKING
 
 from sharedstate.backend import Message, Subscription
 from sharedstate.errors import BackendError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.store import Store

@@ -10,11 +10,10 @@ included, the watching session's own writes too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sharedstate_memory.commands.registry import resolve_fully
 from sharedstate_memory.replies import QUEUED, CommandFailure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

@@ -64,7 +64,7 @@ def open_backend(settings: Settings) -> ServerBackend:
 
 def _open_private(settings: Settings) -> ServerBackend:
     launched = start_private()
-    return LocalBackend(_with_url(settings, f"server+unix://{launched.path}"), launched)
+    return LocalBackend(settings.replaced(url=f"server+unix://{launched.path}"), launched)
 
 
 def _open_folder(settings: Settings, folder: str) -> ServerBackend:
@@ -72,7 +72,9 @@ def _open_folder(settings: Settings, folder: str) -> ServerBackend:
     linger = settings.option("linger", 5.0)
     assert isinstance(linger, float)
     anchor, launched = join_folder(folder, linger)
-    return FolderBackend(_with_url(settings, f"local://{folder}"), folder, anchor, launched)
+    return FolderBackend(
+        settings.replaced(url=f"local://{folder}"), folder, anchor, launched
+    )
 
 
 class LocalBackend(ServerBackend):
@@ -133,12 +135,6 @@ class FolderBackend(ServerBackend):
 
     def __del__(self) -> None:
         self._anchor.close()
-
-
-def _with_url(settings: Settings, url: str) -> Settings:
-    from dataclasses import replace
-
-    return replace(settings, url=url)
 
 
 def _unix_opener(settings: Settings, path: str) -> Callable[[], Wire]:

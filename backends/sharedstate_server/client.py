@@ -30,7 +30,6 @@ from sharedstate.errors import (
     IndeterminateError,
     SharedStateError,
 )
-from sharedstate_server.dedicated import LEAST_WAIT_SECONDS, WireSubscription, WireWatch
 from sharedstate_server.wire import READ_BYTES, Refusal, Wire, is_closed, pack, pack_all
 
 TYPE_CHECKING = False
@@ -42,6 +41,9 @@ if TYPE_CHECKING:
 
 # How much longer than the server's own time-out a blocking command's reply may take.
 GRACE_SECONDS = 5.0
+
+LEAST_WAIT_SECONDS = 0.001
+"""About the least that blocking commands and the kernel's time-outs can express."""
 
 # How many connections are kept open for the next one who waits or watches.
 IDLE_KEPT = 8
@@ -217,10 +219,8 @@ class ServerBackend(Backend):
         count = len(commands) + 2
         if watching is None:
             replies = self._exchange(packed, count, False)
-        elif isinstance(watching, WireWatch):
-            replies = watching.exchange(packed, count)
         else:
-            raise TypeError(f"expected a watch of this backend, got {watching!r}")
+            replies = self._exchange_watching(watching, packed, count)
         for reply in replies[:-1]:
             if type(reply) is Refusal:
                 raise reply.to_error()
@@ -231,6 +231,13 @@ class ServerBackend(Backend):
             if type(result) is Refusal:
                 raise result.to_error()
         return None if results is None else list(results)
+
+    def _exchange_watching(self, watching: Watch, packed: bytes, count: int) -> list[Reply]:
+        from sharedstate_server.dedicated import WireWatch
+
+        if not isinstance(watching, WireWatch):
+            raise TypeError(f"expected a watch of this backend, got {watching!r}")
+        return watching.exchange(packed, count)
 
     def run_script(
         self, script: Script, keys: Sequence[Key], arguments: Sequence[Argument] = ()
@@ -280,6 +287,13 @@ class ServerBackend(Backend):
                 return wire
             wire.close()
 
+    def adopt(self, wire: Wire) -> None:
+        """Make a connection this thread's own: WAIT must speak of what it wrote."""
+        former: Wire | None = getattr(self._local, "wire", None)
+        self._local.wire = wire
+        if former is not None:
+            self.give_back(former)
+
     def give_back(self, wire: Wire) -> None:
         """The connection is in step, and free for the next user."""
         if self._closed or len(self._idle) >= IDLE_KEPT:
@@ -289,6 +303,8 @@ class ServerBackend(Backend):
             self._idle.append(wire)
 
     def watch(self, keys: Sequence[Key]) -> Watch:
+        from sharedstate_server.dedicated import WireWatch
+
         return WireWatch(self, keys)
 
     def wait_for(self, command: Command, timeout: float) -> Reply:
@@ -302,10 +318,10 @@ class ServerBackend(Backend):
                 sent = wire.send(packed)
                 reply = self._finish(wire, packed, sent, False)
             except OSError as error:
-                # An idle connection may have outlived its server: nothing was sent.
+                # Once it was sent, something may have been popped for us.
                 wire.close()
                 if last or sent:
-                    raise self.explain(error, 0) from error
+                    raise self.explain(error, sent) from error
                 continue
             except BaseException:
                 # Closing is what gives the wait up on the server.
@@ -318,6 +334,8 @@ class ServerBackend(Backend):
         raise AssertionError("unreachable: the second round returns or raises")
 
     def subscribe(self, channels: Sequence[Key]) -> Subscription:
+        from sharedstate_server.dedicated import WireSubscription
+
         return WireSubscription(self, channels)
 
     def close(self) -> None:

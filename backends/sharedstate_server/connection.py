@@ -22,6 +22,7 @@ nothing until its one outstanding reply was delivered.
 
 from __future__ import annotations
 
+from sharedstate_server.listening import peer_name
 from sharedstate_server.loop import READABLE, WRITABLE
 from sharedstate_server.requests import RequestParser
 from sharedstate_server.resp import encode_resp2, encode_resp3
@@ -82,6 +83,7 @@ class Connection:
         self._closing = False
         self._mask = READABLE
         self.session = server.engine.open_session(self._deliver)
+        self.session.address = peer_name(sock).encode()
         server.loop.watch(self._fd, READABLE, self._on_ready)
 
     # The way of a command.

@@ -12,6 +12,7 @@ import time
 from sharedstate.backend import Message, Subscription, Watch
 from sharedstate.commands import is_repeatable
 from sharedstate.errors import BackendError, CommandError
+from sharedstate_server.client import LEAST_WAIT_SECONDS
 from sharedstate_server.wire import Refusal, Wire, pack
 
 TYPE_CHECKING = False
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
     from sharedstate.backend import Command, Key, Reply
     from sharedstate_server.client import ServerBackend
-
-# The least that the kernel's time-outs can express, more or less.
-LEAST_WAIT_SECONDS = 0.001
 
 # The kernel's time-outs are bounded; a wait without one is a row of these.
 _NO_TIMEOUT_SECONDS = 3600.0
@@ -76,7 +74,7 @@ class WireWatch(Watch):
         except BaseException:
             wire.close()
             raise
-        self._client.give_back(wire)
+        self._client.adopt(wire)
         return replies
 
     def _open(self) -> Wire:

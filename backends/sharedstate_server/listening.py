@@ -76,6 +76,14 @@ def keep_alive(sock: socket.socket, seconds: int) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
 
 
+def peer_name(sock: socket.socket) -> str:
+    """Who is at the other end, as CLIENT LIST tells it: `address:port`, or `path:0`."""
+    if sock.family == socket.AF_UNIX:
+        return f"{sock.getsockname()}:0"
+    host, port = sock.getpeername()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address."""
     return host in ("localhost", "::1") or host.startswith("127.")

@@ -39,6 +39,8 @@ MAX_NESTING = 32
 """How deep tuples and sets may nest. Each level is a call of the decoder within itself,
 with some 70 KB of C stack: at 200 levels a hostile value would end the process."""
 
+_unpackb = msgpack.unpackb
+
 DATETIME, DATE, TIME, TIMEDELTA, DECIMAL, UUID = 1, 2, 3, 4, 5, 6
 SET, FROZENSET, TUPLE, INTEGER, COMPLEX = 7, 8, 9, 10, 11
 
@@ -51,7 +53,7 @@ def pack(value: object, depth: int = 0) -> bytes:
 
 def unpack(data: bytes, depth: int = 0) -> Any:
     """The value of bytes. Raises much; see `MsgpackSerializer.decode`."""
-    return msgpack.unpackb(data, strict_map_key=False, ext_hook=DECODE[depth])
+    return _unpackb(data, strict_map_key=False, ext_hook=DECODE[depth])
 
 
 def is_extension(value: object) -> bool:

@@ -12,16 +12,15 @@ one `SerializationError`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import msgpack  # type: ignore[import-untyped]  # it has no stubs
 
 from sharedstate.errors import SerializationError
 from sharedstate.serializers import Serializer, load_foreign
-from sharedstate_serializers.extensions import DECODE, ENCODE, is_extension
-from sharedstate_serializers.offenders import refuse, unknown_type
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sharedstate_serializers.offenders import Complaint
 
 _NATIVE = frozenset(
@@ -32,12 +31,44 @@ MAX_KEPT_BYTES = 1 << 20
 """A packer that packed more than this is not kept, for its buffer stays as large."""
 
 _MARK = b"M"
-_unpackb = msgpack.unpackb
-_decode_extension = DECODE[0]
 
-# Packing a scalar runs no Python code, so that one packer serves all threads under the
-# GIL. Making a packer for each call, as msgpack.packb does, takes three times as long.
-_pack_scalar = msgpack.Packer(strict_types=True).pack
+
+def _load() -> None:
+    """Import msgpack, and let the functions below be the real ones from now on.
+
+    It takes 5 ms, which a program that shares only counters and numbers never spends.
+    """
+    import msgpack  # type: ignore[import-untyped]  # it has no stubs
+
+    from sharedstate_serializers.extensions import ENCODE, unpack
+
+    global _pack_scalar, _new_packer, _unpack
+    # Packing a scalar runs no Python code, so that one packer serves all threads under
+    # the GIL. A packer for each call, as msgpack.packb has it, takes three times as long.
+    _pack_scalar = msgpack.Packer(strict_types=True).pack
+    _new_packer = partial(msgpack.Packer, strict_types=True, default=ENCODE[0])
+    _unpack = unpack
+
+
+def _pack_first_scalar(value: object) -> bytes:
+    _load()
+    return _pack_scalar(value)
+
+
+def _make_first_packer() -> Any:
+    _load()
+    return _new_packer()
+
+
+def _unpack_first(data: bytes) -> Any:
+    _load()
+    return _unpack(data)
+
+
+_pack_scalar: Callable[[object], bytes] = _pack_first_scalar
+_new_packer: Callable[[], Any] = _make_first_packer
+_unpack: Callable[[bytes], Any] = _unpack_first
+
 _SCALARS = frozenset({str, float, bool, bytes, type(None)})
 
 
@@ -50,7 +81,7 @@ class MsgpackSerializer(Serializer):
     def __init__(self) -> None:
         # Packers that nobody uses now. A packer calls back into Python, where another
         # thread may run, so each is used by one call at a time.
-        self._packers: list[msgpack.Packer] = []
+        self._packers: list[Any] = []
 
     def dumps(self, value: Any) -> bytes:
         """The stored form of a value: a number's decimal text, or mark and bytes."""
@@ -58,8 +89,7 @@ class MsgpackSerializer(Serializer):
         kind = type(value)
         try:
             if kind in _SCALARS:
-                data: bytes = _MARK + _pack_scalar(value)
-                return data
+                return _MARK + _pack_scalar(value)
             if kind is int:
                 return b"%d" % value
         except ValueError:
@@ -72,10 +102,12 @@ class MsgpackSerializer(Serializer):
         try:
             packer = self._packers.pop()
         except IndexError:
-            packer = msgpack.Packer(strict_types=True, default=ENCODE[0])
+            packer = _new_packer()
         try:
             data: bytes = packer.pack(value)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            from sharedstate_serializers.offenders import refuse
+
             raise refuse(value, _complain, self.name, otherwise=str(error)) from error
         if len(data) <= MAX_KEPT_BYTES:
             self._packers.append(packer)
@@ -86,14 +118,14 @@ class MsgpackSerializer(Serializer):
         if data[:1] != _MARK:
             return load_foreign(data, self)
         try:
-            return _unpackb(data[1:], strict_map_key=False, ext_hook=_decode_extension)
+            return _unpack(data[1:])
         except Exception as error:  # see `decode`
             raise _malformed(data, error) from error
 
     def decode(self, data: bytes) -> Any:
         """The value of msgpack bytes. Raises `SerializationError`."""
         try:
-            return _unpackb(data, strict_map_key=False, ext_hook=_decode_extension)
+            return _unpack(data)
         except Exception as error:
             # Hostile bytes can raise anything that msgpack, datetime, decimal or a
             # list as the key of a dict can raise. It is always the same mistake.
@@ -108,6 +140,9 @@ def _malformed(data: bytes, error: Exception) -> SerializationError:
 
 
 def _complain(part: object, is_key: bool) -> Complaint:
+    from sharedstate_serializers.extensions import is_extension
+    from sharedstate_serializers.offenders import unknown_type
+
     if type(part) is str:
         try:
             part.encode()

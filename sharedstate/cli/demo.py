@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +65,7 @@ def _fresh_state(choice: Choice) -> Iterator[State]:
 
     settings = choice.settings()
     namespace = f"{settings.namespace or 'sharedstate'}-demo-{secrets.token_hex(4)}"
-    with State.open(replace(settings, namespace=namespace)) as state:
+    with State.open(settings.replaced(namespace=namespace)) as state:
         try:
             yield state
         finally:

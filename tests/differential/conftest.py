@@ -15,7 +15,7 @@ from tests.differential.pair import RealRedis
 # run tries something new. To search for longer: DIFFERENTIAL_EXAMPLES=5000.
 settings.register_profile(
     "differential",
-    max_examples=int(os.environ.get("DIFFERENTIAL_EXAMPLES", "60")),
+    max_examples=int(os.environ.get("DIFFERENTIAL_EXAMPLES", "150")),
     deadline=None,
     database=None,
     derandomize=bool(os.environ.get("CI")),

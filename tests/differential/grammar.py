@@ -76,9 +76,18 @@ def commands(templates: str) -> st.SearchStrategy[Words]:
     ).flatmap(_maybe_spoiled)
 
 
-def programs(templates: str, *, longest: int = 25) -> st.SearchStrategy[list[Words]]:
-    """Several commands, one after the other."""
-    return st.lists(commands(templates), min_size=1, max_size=longest)
+def programs(
+    templates: str, *, after: str = "", longest: int = 25
+) -> st.SearchStrategy[list[Words]]:
+    """Several commands, one after the other.
+
+    Some of `after` come first, so that the others find something to work on.
+    """
+    program = st.lists(commands(templates), min_size=1, max_size=longest)
+    if not after:
+        return program
+    first = st.lists(commands(after), min_size=2, max_size=8)
+    return st.tuples(first, program).map(lambda parts: parts[0] + parts[1])
 
 
 def _template(words: list[str]) -> st.SearchStrategy[Words]:

@@ -33,12 +33,12 @@ EXPIRE key seconds
 
 
 @settings(settings.get_profile("differential"))
-@given(program=programs(HASHES))
+@given(program=programs(HASHES, after="HSET key field value field int"))
 def test_hashes(real: RealRedis, program: list[Words]) -> None:
     Pair(real).check(program)
 
 
-@settings(settings.get_profile("differential"), max_examples=20)
+@settings(settings.get_profile("differential"), max_examples=40)
 @given(program=programs("HSET key field value [field+value]\nHDEL key field"))
 def test_random_fields(real: RealRedis, program: list[Words]) -> None:
     pair = Pair(real)

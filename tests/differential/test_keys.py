@@ -61,12 +61,12 @@ profile = settings.get_profile("differential")
 
 
 @settings(profile)
-@given(program=programs(MAKERS + KEYS))
+@given(program=programs(MAKERS + KEYS, after=MAKERS))
 def test_keys(real: RealRedis, program: list[Words]) -> None:
     Pair(real).check(program)
 
 
 @settings(profile)
-@given(program=programs(MAKERS + DEADLINES))
+@given(program=programs(MAKERS + DEADLINES, after=MAKERS))
 def test_deadlines(real: RealRedis, program: list[Words]) -> None:
     Pair(real).check(program)

@@ -54,12 +54,12 @@ profile = settings.get_profile("differential")
 
 
 @settings(profile)
-@given(program=programs(LISTS))
+@given(program=programs(LISTS, after="RPUSH key member member member"))
 def test_lists(real: RealRedis, program: list[Words]) -> None:
     Pair(real).check(program)
 
 
 @settings(profile)
-@given(program=programs(BLOCKING))
+@given(program=programs(BLOCKING, after="RPUSH key value value\nZADD key score member"))
 def test_blocking_commands_in_a_transaction(real: RealRedis, program: list[Words]) -> None:
     Pair(real).check([(b"MULTI",), *program, (b"EXEC",)])

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.differential.grammar import commands, programs
+from tests.differential.grammar import programs
 from tests.differential.pair import Pair, RealRedis, Words, comparable
 from tests.differential.snippets import SNIPPETS
 from tests.differential.test_hashes import HASHES
-from tests.differential.test_keys import DEADLINES
+from tests.differential.test_keys import DEADLINES, MAKERS
 from tests.differential.test_lists import LISTS
 from tests.differential.test_sets import SETS
 from tests.differential.test_sorted_sets import CHANGES
@@ -97,9 +97,8 @@ def _flat(program: list[Words]) -> Words:
 
 @settings(profile)
 @given(
-    program=st.lists(
-        commands(STRINGS + NUMBERS + HASHES + LISTS + SETS + CHANGES + DEADLINES),
-        max_size=20,
+    program=programs(
+        STRINGS + NUMBERS + HASHES + LISTS + SETS + CHANGES + DEADLINES, after=MAKERS
     )
 )
 def test_commands_in_scripts(real: RealRedis, program: list[Words]) -> None:
@@ -111,13 +110,13 @@ def test_commands_in_scripts(real: RealRedis, program: list[Words]) -> None:
     pair.check([])
 
 
-@settings(profile, max_examples=30)
+@settings(profile, max_examples=60)
 @given(program=programs(NUMBERS + HASHES + LISTS, longest=8))
 def test_refused_commands_end_scripts(real: RealRedis, program: list[Words]) -> None:
     Pair(real).check([(b"EVAL", RUN_UNTIL_REFUSED, b"0", *_flat(program))])
 
 
-@settings(profile, max_examples=30)
+@settings(profile, max_examples=60)
 @given(program=programs(EVALUATIONS, longest=15))
 def test_ways_to_run_scripts(real: RealRedis, program: list[Words]) -> None:
     spaced = [tuple(word.replace(b"\\t", b" ") for word in each) for each in program]

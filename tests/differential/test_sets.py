@@ -32,12 +32,12 @@ DEL key
 
 
 @settings(settings.get_profile("differential"))
-@given(program=programs(SETS))
+@given(program=programs(SETS, after="SADD key member member member"))
 def test_sets(real: RealRedis, program: list[Words]) -> None:
     Pair(real).check(program)
 
 
-@settings(settings.get_profile("differential"), max_examples=20)
+@settings(settings.get_profile("differential"), max_examples=40)
 @given(
     program=programs("SADD key member [member]\nSREM key member"),
     pick=st.sampled_from((b"SPOP", b"SRANDMEMBER")),

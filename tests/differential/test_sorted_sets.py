@@ -48,16 +48,18 @@ ZSCAN key 0 MATCH pattern
 SET key value
 """
 
+FILLED = "ZADD key score member score member score member"
+
 profile = settings.get_profile("differential")
 
 
 @settings(profile)
-@given(program=programs(CHANGES))
+@given(program=programs(CHANGES, after=FILLED))
 def test_changes(real: RealRedis, program: list[Words]) -> None:
     Pair(real).check(program)
 
 
 @settings(profile)
-@given(program=programs(RANGES))
+@given(program=programs(RANGES, after=FILLED))
 def test_ranges(real: RealRedis, program: list[Words]) -> None:
     Pair(real).check(program)

@@ -62,18 +62,18 @@ profile = settings.get_profile("differential")
 
 
 @settings(profile)
-@given(program=programs(STRINGS + OTHER_TYPES))
+@given(program=programs(STRINGS + OTHER_TYPES, after="SET key value"))
 def test_strings(real: RealRedis, program: list[Words]) -> None:
     Pair(real).check(program)
 
 
 @settings(profile)
-@given(program=programs(NUMBERS + OTHER_TYPES))
+@given(program=programs(NUMBERS + OTHER_TYPES, after="SET key int"))
 def test_numbers(real: RealRedis, program: list[Words]) -> None:
     Pair(real).check(program)
 
 
 @settings(profile)
-@given(program=programs(RANGES + OTHER_TYPES))
+@given(program=programs(RANGES + OTHER_TYPES, after="SET key value"))
 def test_ranges(real: RealRedis, program: list[Words]) -> None:
     Pair(real).check(program)

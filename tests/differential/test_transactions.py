@@ -38,6 +38,8 @@ ECHO value
 SELECT 1
 SELECT 0
 FLUSHALL
+EVAL return(redis.call('incr',KEYS[1])) 1 key
+EVAL return(redis.pcall('get',KEYS[1])) 1 key
 """
 
 # Each step: which of the two clients, and what it says.

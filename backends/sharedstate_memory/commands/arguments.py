@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import isinf, isnan
-from typing import TYPE_CHECKING
 
 from sharedstate_memory.replies import (
     NOT_A_FLOAT,
@@ -12,6 +11,7 @@ from sharedstate_memory.replies import (
     CommandFailure,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

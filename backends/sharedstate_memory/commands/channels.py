@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from sharedstate_memory.commands.registry import command, run_subcommand, subcommands
 from sharedstate_memory.glob import compile_glob
 from sharedstate_memory.replies import Many, Push
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.session import Session

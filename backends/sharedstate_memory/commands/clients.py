@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from sharedstate_memory.commands.arguments import Options, parse_integer
 from sharedstate_memory.commands.registry import command, run_subcommand, subcommands
@@ -16,6 +15,7 @@ from sharedstate_memory.replies import (
 )
 from sharedstate_memory.session import Muting
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

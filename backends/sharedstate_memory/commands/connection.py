@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sharedstate_memory import transactions
 from sharedstate_memory.commands.arguments import Options, parse_integer
 from sharedstate_memory.commands.clients import check_name
@@ -16,6 +14,7 @@ from sharedstate_memory.replies import (
     Status,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.session import Session

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sharedstate_memory.commands.arguments import INTEGER_MAX, parse_integer
 from sharedstate_memory.replies import CommandFailure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate_memory.session import Session
 

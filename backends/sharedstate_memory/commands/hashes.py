@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sharedstate_memory.commands.arguments import INTEGER_MAX, INTEGER_MIN, parse_integer
 from sharedstate_memory.commands.picking import pick_distinct, pick_many, pick_one
 from sharedstate_memory.commands.registry import command, wrong_arity
@@ -16,6 +14,7 @@ from sharedstate_memory.replies import (
     CommandFailure,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.session import Session

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 from sharedstate_memory.commands.registry import command
 from sharedstate_memory.glob import compile_glob
@@ -15,6 +14,7 @@ from sharedstate_memory.replies import (
     Status,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate_memory.keyspace import Value
     from sharedstate_memory.replies import Reply

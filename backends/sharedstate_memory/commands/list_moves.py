@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 from sharedstate_memory.blocking import NOT_SERVED
 from sharedstate_memory.commands.arguments import parse_timeout_ms
 from sharedstate_memory.commands.registry import command
 from sharedstate_memory.replies import NULL_ARRAY, SYNTAX_ERROR, CommandFailure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.session import Session

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from sharedstate_memory.commands.arguments import (
     Options,
@@ -22,6 +21,7 @@ from sharedstate_memory.replies import (
     CommandFailure,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

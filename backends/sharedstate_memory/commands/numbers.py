@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sharedstate_memory.commands.arguments import INTEGER_MAX, INTEGER_MIN, parse_integer
 from sharedstate_memory.commands.registry import command
 from sharedstate_memory.longdouble import add, parse_number
 from sharedstate_memory.replies import NOT_A_FLOAT, WRONG_TYPE, CommandFailure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.session import Session

@@ -6,10 +6,10 @@ A dict or a set is walked to the element that was drawn: linear, at about 5 ns a
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from sharedstate_memory.replies import CommandFailure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
     from random import Random

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, TypeAlias
 
 from sharedstate.commands import COMMANDS, CommandSpec
 from sharedstate_memory.replies import CommandFailure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.session import Session

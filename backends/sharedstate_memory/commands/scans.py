@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
-
 from sharedstate_memory.commands.arguments import Options, parse_integer
 from sharedstate_memory.commands.keys import type_name
 from sharedstate_memory.commands.registry import command
 from sharedstate_memory.glob import compile_glob
 from sharedstate_memory.replies import SYNTAX_ERROR, CommandFailure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import TypeVar
 
     from sharedstate_memory.keyspace import Keyspace
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.session import Session
 
-T = TypeVar("T")
+    T = TypeVar("T")
 
 _DEFAULT_COUNT = 10
 _MAX_CURSOR = 2**64 - 1

@@ -6,13 +6,13 @@ Source: https://redis.io/docs/latest/develop/programmability/eval-intro/
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from sharedstate_memory.commands.arguments import parse_integer
 from sharedstate_memory.commands.registry import command, run_subcommand
 from sharedstate_memory.replies import OK, CommandFailure
 from sharedstate_memory.scripting import scripts_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate_memory.commands.registry import Subcommand
     from sharedstate_memory.replies import Reply

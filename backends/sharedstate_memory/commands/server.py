@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from sharedstate.commands import COMMANDS, CommandSpec, find
 from sharedstate_memory.blocking import NOT_SERVED
@@ -24,6 +23,7 @@ from sharedstate_memory.replies import (
     Status,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.session import Session

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sharedstate_memory.commands.arguments import parse_integer, parse_natural
 from sharedstate_memory.commands.picking import pick_distinct, pick_many, pick_one
 from sharedstate_memory.commands.registry import command
 from sharedstate_memory.replies import SYNTAX_ERROR, CommandFailure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.session import Session

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sharedstate_memory.blocking import NOT_SERVED
 from sharedstate_memory.commands.arguments import parse_natural, parse_timeout_ms
 from sharedstate_memory.commands.registry import command
@@ -11,6 +9,7 @@ from sharedstate_memory.commands.sorted_sets import members_of
 from sharedstate_memory.replies import NULL_ARRAY, SYNTAX_ERROR, CommandFailure
 from sharedstate_memory.sorted_set import SortedSet
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.session import Session

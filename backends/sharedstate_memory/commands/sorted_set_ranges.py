@@ -7,13 +7,13 @@ read, counted or removed.
 from __future__ import annotations
 
 from math import isnan
-from typing import TYPE_CHECKING
 
 from sharedstate_memory.commands.arguments import Options, parse_integer, places
 from sharedstate_memory.commands.registry import command
 from sharedstate_memory.commands.sorted_sets import members_of
 from sharedstate_memory.replies import SYNTAX_ERROR, CommandFailure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

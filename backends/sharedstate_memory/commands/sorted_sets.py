@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import isnan
-from typing import TYPE_CHECKING
 
 from sharedstate_memory.commands.arguments import parse_double
 from sharedstate_memory.commands.registry import command
@@ -16,6 +15,7 @@ from sharedstate_memory.replies import (
 )
 from sharedstate_memory.sorted_set import SortedSet
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.session import Session

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sharedstate_memory.commands.arguments import parse_integer
 from sharedstate_memory.commands.registry import command
 from sharedstate_memory.replies import CommandFailure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.session import Session

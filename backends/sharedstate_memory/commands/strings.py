@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sharedstate_memory.commands.arguments import Options
 from sharedstate_memory.commands.deadlines import (
     DEADLINE_OPTIONS,
@@ -13,6 +11,7 @@ from sharedstate_memory.commands.deadlines import (
 from sharedstate_memory.commands.registry import command, wrong_arity
 from sharedstate_memory.replies import OK, SYNTAX_ERROR, WRONG_TYPE, CommandFailure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.session import Session

@@ -9,7 +9,8 @@ local host, check_memory, limit_kb = ...
 local error, select, tostring, type, gcinfo = error, select, tostring, type, gcinfo
 
 -- The kinds of replies that do not fit into one plain value, as the host numbers them.
-local STATUS, ERROR, LIST, TABLE, DOUBLE, MAP, SET = 1, 2, 3, 4, 5, 6, 7
+-- The most frequent of them, the status OK, comes as `true`.
+local STATUS, ERROR, LIST, TABLE, DOUBLE, MAP, SET, BOOLEAN = 1, 2, 3, 4, 5, 6, 7, 8
 
 local special = {
   [STATUS] = function(text) return {ok = text} end,
@@ -19,17 +20,20 @@ local special = {
   [DOUBLE] = function(number) return {double = number} end,
   [MAP] = function(content) return {map = content} end,
   [SET] = function(content) return {set = content} end,
+  [BOOLEAN] = function(value) return value end,
 }
 
 local command = host.command
 
 local function answer(plain, kind, ...)
+  if plain == true then return {ok = 'OK'} end
   if plain ~= nil then return plain end
   if kind == ERROR then error({err = (...)}, 0) end
   return kind and special[kind](...)
 end
 
 local function answer_protected(plain, kind, ...)
+  if plain == true then return {ok = 'OK'} end
   if plain ~= nil then return plain end
   return kind and special[kind](...)
 end

@@ -29,7 +29,7 @@ local loadstring, setfenv, next = loadstring, setfenv, next
 local getmetatable, setmetatable = getmetatable, setmetatable
 
 -- The kinds of answers that do not fit into one plain value, as the host numbers them.
-local STATUS, ERROR, LIST, TABLE, DOUBLE, MAP, SET, FAILURE = 1, 2, 3, 4, 5, 6, 7, 8
+local STATUS, ERROR, LIST, TABLE, DOUBLE, MAP, SET, FAILURE = 1, 2, 3, 4, 5, 6, 7, 9
 
 local NO_MEMORY = 'not enough memory: a script may use ' .. limit_kb / 1024 .. ' MiB'
 local PATTERN_LIMIT = 4096
@@ -343,13 +343,17 @@ end
 
 local function leave(ok, result)
   running, KEYS, ARGV = false, nil, nil
+  -- The next script begins with room to spare, and this one's result travels with it.
+  if gcinfo() > limit_kb then
+    collect()
+    if gcinfo() > limit_kb then ok, result = false, NO_MEMORY end
+  end
   if ok then
     if type(result) == 'table' then return nil, flatten(result) end
     return result
   end
   aborting = false
-  if type(result) == 'userdata' then error(result, 0) end
-  collect()
+  if type(result) == 'userdata' and result ~= null then error(result, 0) end
   -- The handler is not called for a failure of memory, or of itself.
   if result == 'not enough memory' then result = NO_MEMORY end
   if type(result) ~= 'table' then result = {text = 'ERR ' .. tostring(result)} end

@@ -68,6 +68,12 @@ def connect(engine: Engine) -> Callable[[], Client]:
 
 
 @pytest.fixture
+def stranger(clock: Clock) -> Client:
+    """A client of an engine that wants a password."""
+    return Client(Engine(clock_ms=clock, random=Random(7), password=b"secret"))
+
+
+@pytest.fixture
 def client(engine: Engine) -> Client:
     return Client(engine)
 

@@ -94,7 +94,7 @@ def test_time_outs_come_in_their_order(
         ("-1", "ERR timeout is negative"),
         ("x", "ERR timeout is not a float or out of range"),
         ("inf", "ERR timeout is negative"),
-        ("9223372036854775", "ERR timeout is out of range"),
+        ("9223372036854000", "ERR timeout is out of range"),
     ],
 )
 def test_impossible_timeouts_are_refused(client: Client, timeout: str, text: str) -> None:

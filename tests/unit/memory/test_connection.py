@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sharedstate_memory.engine import Engine
 from sharedstate_memory.replies import NO_REPLY
-from tests.unit.memory.conftest import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
-@pytest.fixture
-def stranger() -> Client:
-    """A client of an engine that wants a password."""
-    return Client(Engine(clock_ms=lambda: 0, random=Random(0), password=b"secret"))
+    from tests.unit.memory.conftest import Client
 
 
 def test_a_stranger_can_do_nothing(stranger: Client) -> None:

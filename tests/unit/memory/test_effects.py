@@ -180,7 +180,11 @@ def test_replayed_effects_give_the_same_data(steps: list[tuple[str, int]]) -> No
     # The copy's clock stands still: only the effects tell it what expired.
     copy = Engine(clock_ms=lambda: 0, random=Random(2))
     replay = copy.open_session(lambda reply: None).execute
-    original.on_effect = lambda database, argv: replay(argv) and None
+
+    def repeat(database: int, argv: list[bytes]) -> None:
+        replay(argv)
+
+    original.on_effect = repeat
     run: Any = original.open_session(lambda reply: None).execute
     for line, pause_ms in steps:
         run([word.encode() for word in line.split()])
