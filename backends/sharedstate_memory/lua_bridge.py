@@ -112,10 +112,8 @@ class LuaBridge:
     def compile(self, body: bytes) -> Callable[..., LuaValue]:
         """A script, ready to be run. Raises CommandFailure for what is no Lua."""
         self._require_room(_COMPILED_FACTOR * len(body))
-        if self._lua.get_memory_used() > MEMORY_LIMIT_BYTES // 2:
-            self._lua.gccollect()
-            if self._lua.get_memory_used() > MEMORY_LIMIT_BYTES // 2:
-                raise CommandFailure(_TOO_MANY_SCRIPTS)
+        if self.is_crowded():
+            raise CommandFailure(_TOO_MANY_SCRIPTS)
         try:
             runner: LuaValue = self._compile(body)
         except lupa.LuaError:
@@ -171,7 +169,7 @@ class LuaBridge:
         _, kind, content, *items = result
         if kind != FAILURE:
             return self._values.from_pieces(kind, content, *items)
-        place = items[0] if items else b"@user_script"
+        place = items[0] or b"@user_script"
         line = b"%s script: %s, on %s." % (content, script.sha, place)
         return ErrorReply(_one_line(line))
 
@@ -238,6 +236,13 @@ class LuaBridge:
         if lua.get_memory_used() + size_bytes > limit:
             lua.gccollect()
         return bool(lua.get_memory_used() + size_bytes <= limit)
+
+    def is_crowded(self) -> bool:
+        """Whether scripts, which do nothing now, fill so much that they lack room."""
+        if self._lua.get_memory_used() <= MEMORY_LIMIT_BYTES // 2:
+            return False
+        self._lua.gccollect()
+        return bool(self._lua.get_memory_used() > MEMORY_LIMIT_BYTES // 2)
 
     def _require_room(self, size_bytes: int) -> None:
         if not self.has_room(size_bytes):

@@ -64,8 +64,9 @@ class LuaValues:
         if isinstance(value, list):
             return self._table_from(map(self.to_table, value))
         if isinstance(value, dict):
-            pairs = {self.to_table(k): self.to_table(v) for k, v in value.items()}
-            return self._table_from({k: v for k, v in pairs.items() if k is not None})
+            # Lua would raise for a key that is nil or NaN, through Python's frames.
+            pairs = [(k, v) for k, v in value.items() if k is not None and k == k]
+            return self._table_from({k: self.to_table(v) for k, v in pairs})
         return value
 
     # -- replies to Lua

@@ -100,6 +100,8 @@ class Scripts:
     def _compile(self, sha: bytes, body: bytes) -> LoadedScript:
         flags, code = _split_shebang(body)
         bridge = self._bridge or self._open_bridge()
+        while self._evaluated and bridge.is_crowded():
+            self._forget_oldest()
         return LoadedScript(bridge, sha, code, read_only=b"no-writes" in flags)
 
     def _open_bridge(self) -> LuaBridge:
