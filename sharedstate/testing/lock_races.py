@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sharedstate.state import State
 
 ROUNDS = 25
-TTL = 0.5
+TTL = 1.0
 
 
 def add_by_hand(state: State, number: int) -> list[int]:

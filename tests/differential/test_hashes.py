@@ -24,7 +24,7 @@ HSTRLEN key field
 HINCRBY key field int
 HINCRBYFLOAT key field float
 HSCAN key 0 COUNT all
-HSCAN key 0 MATCH pattern
+HSCAN key 0 MATCH pattern COUNT all
 HSCAN key x
 SET key value
 DEL key

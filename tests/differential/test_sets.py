@@ -24,7 +24,7 @@ SINTERSTORE key key [key]
 SUNIONSTORE key key [key]
 SDIFFSTORE key key [key]
 SSCAN key 0 COUNT all
-SSCAN key 0 MATCH pattern
+SSCAN key 0 MATCH pattern COUNT all
 SSCAN key x
 SET key value
 DEL key

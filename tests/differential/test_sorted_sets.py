@@ -44,7 +44,7 @@ ZCOUNT key bound bound
 ZRANK key member
 ZREVRANK key member
 ZSCAN key 0 COUNT all
-ZSCAN key 0 MATCH pattern
+ZSCAN key 0 MATCH pattern COUNT all
 SET key value
 """
 

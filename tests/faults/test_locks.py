@@ -15,7 +15,7 @@ from sharedstate.testing.plugin import fresh_namespace
 from sharedstate.testing.proxy import Proxy
 from sharedstate.testing.servers import StoreServer
 
-TTL = 0.5
+TTL = 1.5
 
 
 @pytest.fixture(params=["built_in_server", "redis_server"])
