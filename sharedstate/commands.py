@@ -197,8 +197,9 @@ COMMANDS: dict[str, CommandSpec] = {
 }
 """The table, by upper-case name."""
 
-# Commands outside the `readonly` ones that leave nothing behind when sent twice.
-_HARMLESS = frozenset({"PING", "ECHO", "TIME", "INFO", "COMMAND", "ROLE", "WAIT", "PUBSUB"})
+# Commands outside the `readonly` ones that leave nothing behind when sent twice. WAIT is
+# not one of them: on another connection it would speak of other writes, of none.
+_HARMLESS = frozenset({"PING", "ECHO", "TIME", "INFO", "COMMAND", "ROLE", "PUBSUB"})
 
 
 def find(name: object) -> CommandSpec | None:

@@ -52,7 +52,10 @@ def _default() -> str | None:
     """The URL that holds without any configuration; None where there is some."""
     if "SHAREDSTATE_CONFIG" in os.environ:
         return None
-    folder = os.getcwd()
+    try:
+        folder = os.getcwd()
+    except OSError:
+        return DEFAULT_URL  # The folder was removed: nothing can be configured there.
     while True:
         for name in ("sharedstate.toml", "pyproject.toml"):
             if os.path.exists(os.path.join(folder, name)):

@@ -100,7 +100,11 @@ def _load(
         return path, _parse(path, _read(path))
     if named is not None:  # named, and empty: no file is wanted
         return None, {}
-    return _search(os.getcwd())
+    try:
+        folder = os.getcwd()
+    except OSError:
+        return None, {}  # The folder was removed: there is no file, in it or above it.
+    return _search(folder)
 
 
 def _search(start: str) -> tuple[str | None, dict[str, object]]:

@@ -8,7 +8,7 @@ import os
 import sys
 
 from sharedstate_server.backend import DEFAULT_PORT
-from sharedstate_server.folders import LOCK_SECONDS, SOCKET_NAME, FolderLock
+from sharedstate_server.folders import LOCK_SECONDS, SOCKET_NAME, lock_of
 from sharedstate_server.server import MAX_CLIENTS, Server
 
 TYPE_CHECKING = False
@@ -68,7 +68,7 @@ def _listen(server: Server, options: argparse.Namespace) -> None:
     """Listen wherever the options say; on the default port if they say nothing."""
     if options.dir is not None:
         os.makedirs(options.dir, mode=0o700, exist_ok=True)
-        lock = FolderLock(options.dir)
+        lock = lock_of(options.dir)
         if not lock.take(LOCK_SECONDS):
             raise OSError(f"another program is starting the server of {options.dir}")
         with lock:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import socket
+import weakref
+from urllib.parse import quote
 
 from sharedstate.backend import Capability
 from sharedstate.config import Address, Settings, redact
@@ -23,6 +25,7 @@ from sharedstate.errors import (
 from sharedstate_server.client import ServerBackend
 from sharedstate_server.folders import SOCKET_NAME
 from sharedstate_server.launcher import LaunchedServer, join_folder, start_private
+from sharedstate_server.timeouts import set_timeouts
 from sharedstate_server.wire import Wire
 
 TYPE_CHECKING = False
@@ -64,7 +67,9 @@ def open_backend(settings: Settings) -> ServerBackend:
 
 def _open_private(settings: Settings) -> ServerBackend:
     launched = start_private()
-    return LocalBackend(settings.replaced(url=f"server+unix://{launched.path}"), launched)
+    return LocalBackend(
+        settings.replaced(url=f"server+unix://{quote(launched.path)}"), launched
+    )
 
 
 def _open_folder(settings: Settings, folder: str) -> ServerBackend:
@@ -73,7 +78,7 @@ def _open_folder(settings: Settings, folder: str) -> ServerBackend:
     assert isinstance(linger, float)
     anchor, launched = join_folder(folder, linger)
     return FolderBackend(
-        settings.replaced(url=f"local://{folder}"), folder, anchor, launched
+        settings.replaced(url=f"local://{quote(folder)}"), folder, anchor, launched
     )
 
 
@@ -84,11 +89,13 @@ class LocalBackend(ServerBackend):
     """
 
     def __init__(self, settings: Settings, launched: LaunchedServer) -> None:
-        super().__init__(settings, self._open_or_explain, _LOCAL)
+        super().__init__(settings, _unix_opener(settings, launched.path), _LOCAL)
         self._launched = launched
-        self._connect = _unix_opener(settings, launched.path)
+        # A state that was dropped without `close` ends its server too. One that is there
+        # at the end of the program need not: the server sees the end.
+        weakref.finalize(self, launched.end).atexit = False
 
-    def explain(self, error: OSError, sent: int) -> SharedStateError:
+    def explain(self, error: OSError, sent: int | bool) -> SharedStateError:
         """As the base has it, with the server's last words if it has ended."""
         explained = super().explain(error, sent)
         reason = self._launched.why_it_ended()
@@ -98,14 +105,16 @@ class LocalBackend(ServerBackend):
             f"{explained}. This program's private server ended: {reason}"
         )
 
-    def _open_or_explain(self) -> Wire:
+    def _open(self) -> Wire:
         try:
-            return self._connect()
+            return super()._open()
         except BackendError as error:
             reason = self._launched.why_it_ended()
             if reason is None:
                 raise
-            raise BackendError(f"this program's private server ended: {reason}") from error
+            raise BackendError(
+                f"the private server of this program ended: {reason}"
+            ) from error
 
     def close(self) -> None:
         """Close the connections, and end the server if this process started it."""
@@ -169,9 +178,10 @@ def _log_in(
     """Connect a socket, authenticate, choose the database. Raises `BackendError`."""
     where = redact(settings.url)
     try:
-        sock.settimeout(settings.connect_timeout)
+        # The kernel's time-out: with Python's, a Unix socket would not wait for a place
+        # in a full queue.
+        set_timeouts(sock, settings.connect_timeout)
         sock.connect(target)
-        sock.settimeout(None)
         wire = Wire(sock, settings.timeout)
         if settings.password is not None:
             user = (settings.username,) if settings.username else ()

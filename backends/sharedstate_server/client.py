@@ -61,7 +61,7 @@ class ServerBackend(Backend):
         capabilities: frozenset[Capability],
     ) -> None:
         self._settings = settings
-        self._open = open_wire
+        self._opener = open_wire
         self._capabilities = capabilities
         self._closed = False
         self._reset()
@@ -82,13 +82,16 @@ class ServerBackend(Backend):
         return self._capabilities
 
     # The hot path. It is flat on purpose: a function call here costs 5 % of the
-    # client's time for an operation.
+    # client's time for an operation. While a call is under way, its wire is not in the
+    # thread's list: a signal handler or a finalizer that comes in between takes another
+    # one, and no reply goes to the wrong caller.
 
     def execute(self, command: Command) -> Reply:
         try:
-            wire = self._local.wire
-        except AttributeError:
-            wire = self._wire_of_thread()
+            wires = self._local.wires
+            wire = wires.pop()
+        except (AttributeError, IndexError):
+            wires, wire = self._open_for_thread()
         packed = pack(command)
         sent = 0
         try:
@@ -98,7 +101,12 @@ class ServerBackend(Backend):
             if reply is False or sent != len(packed):
                 reply = self._finish(wire, packed, sent, reply)
         except BaseException as error:
+            self.drop(wire)
+            if command[0] == "WAIT":
+                # It speaks of what its connection wrote; another one wrote nothing.
+                sent = 1
             return self._recover(packed, sent, error, is_repeatable(command[0]))
+        wires.append(wire)
         if type(reply) is Refusal:
             raise reply.to_error()
         return reply
@@ -113,29 +121,29 @@ class ServerBackend(Backend):
         self, packed: bytes, sent: int, error: BaseException, repeatable: bool
     ) -> Reply:
         """A command did not get its reply: send it again, or say what became of it."""
-        self._drop_wire_of_thread()
         if not isinstance(error, OSError):
             raise error
         if sent and not repeatable:
             raise self.explain(error, sent) from error
         if isinstance(error, BlockingIOError):
             raise self.explain(error, 0) from error
+        wires, wire = self._open_for_thread()
+        sent = 0
         try:
-            wire = self._wire_of_thread()
-            sent = 0
             sent = wire.send(packed)
             reply = self._finish(wire, packed, sent, False)
         except OSError as again:
-            self._drop_wire_of_thread()
+            self.drop(wire)
             raise self.explain(again, 0 if repeatable else sent) from again
         except BaseException:
-            self._drop_wire_of_thread()
+            self.drop(wire)
             raise
+        wires.append(wire)
         if type(reply) is Refusal:
             raise reply.to_error()
         return reply
 
-    def explain(self, error: OSError, sent: int) -> SharedStateError:
+    def explain(self, error: OSError, sent: int | bool) -> SharedStateError:
         """The exception for a command whose wire broke, or that was not answered."""
         where = f"the server at {self._settings}"
         if isinstance(error, SharedStateError):
@@ -157,24 +165,31 @@ class ServerBackend(Backend):
             )
         return BackendError(f"{what}. The operation did not happen; is the server running?")
 
-    def _wire_of_thread(self) -> Wire:
-        """This thread's connection, opened now."""
-        wire: Wire | None = getattr(self._local, "wire", None)
-        if wire is None:
-            wire = self.open_wire()
-            self._local.wire = wire
-        return wire
+    def _open_for_thread(self) -> tuple[list[Wire], Wire]:
+        """The list of this thread's wires, and a new one that is not in it yet."""
+        try:
+            wires: list[Wire] = self._local.wires
+        except AttributeError:
+            wires = self._local.wires = []
+        return wires, self.open_wire()
 
-    def _drop_wire_of_thread(self) -> None:
+    def _take_of_thread(self) -> tuple[list[Wire], Wire]:
+        """The list of this thread's wires, and one of it, or a new one."""
+        try:
+            wires: list[Wire] = self._local.wires
+            return wires, wires.pop()
+        except (AttributeError, IndexError):
+            return self._open_for_thread()
+
+    def drop(self, wire: Wire) -> None:
         """Replies may be out of step, or never come: this connection is done with."""
-        wire: Wire | None = self._local.__dict__.pop("wire", None)
-        if wire is not None:
-            wire.close()
+        self._wires.discard(wire)
+        wire.close()
 
     def open_wire(self) -> Wire:
         """A new connection of this process, within its bound."""
         if self._closed:
-            raise BackendError(f"this connection to {self._settings} was closed")
+            raise self._was_closed()
         if len(self._wires) >= self._settings.max_connections:
             raise BackendError(
                 f"all {self._settings.max_connections} connections to {self._settings} "
@@ -182,7 +197,18 @@ class ServerBackend(Backend):
             )
         wire = self._open()
         self._wires.add(wire)
+        if self._closed:
+            # `close` came while we were connecting, and did not see this one.
+            self.drop(wire)
+            raise self._was_closed()
         return wire
+
+    def _open(self) -> Wire:
+        """A new connection, whatever the bound."""
+        return self._opener()
+
+    def _was_closed(self) -> BackendError:
+        return BackendError(f"this connection to {self._settings} was closed")
 
     # Several commands.
 
@@ -199,17 +225,20 @@ class ServerBackend(Backend):
     def _exchange(self, packed: bytes, count: int, repeatable: bool) -> list[Reply]:
         """Send a batch on this thread's wire; refusals stand in their places."""
         for last in (False, True):
-            wire = self._wire_of_thread()
+            wires, wire = self._take_of_thread()
             try:
-                return wire.exchange(packed, count)
+                replies = wire.exchange(packed, count)
             except OSError as error:
-                self._drop_wire_of_thread()
-                late = isinstance(error, BlockingIOError)
-                if last or late or not repeatable:
-                    raise self.explain(error, 0 if repeatable else 1) from error
+                self.drop(wire)
+                in_doubt = wire.has_sent and not repeatable
+                if last or in_doubt or isinstance(error, BlockingIOError):
+                    raise self.explain(error, in_doubt) from error
             except BaseException:
-                self._drop_wire_of_thread()
+                self.drop(wire)
                 raise
+            else:
+                wires.append(wire)
+                return replies
         raise AssertionError("unreachable: the second round returns or raises")
 
     def transact(
@@ -244,9 +273,10 @@ class ServerBackend(Backend):
     ) -> Reply:
         # As flat as `execute`, for the same reason.
         try:
-            wire = self._local.wire
-        except AttributeError:
-            wire = self._wire_of_thread()
+            wires = self._local.wires
+            wire = wires.pop()
+        except (AttributeError, IndexError):
+            wires, wire = self._open_for_thread()
         packed = pack(("EVALSHA", script.sha, len(keys), *keys, *arguments))
         sent = 0
         try:
@@ -256,10 +286,12 @@ class ServerBackend(Backend):
             if reply is False or sent != len(packed):
                 reply = self._finish(wire, packed, sent, reply)
         except BaseException as error:
+            self.drop(wire)
             try:
                 return self._recover(packed, sent, error, script.repeatable)
             except CommandError as refusal:
                 return self._load_and_run(script, packed, refusal)
+        wires.append(wire)
         if type(reply) is Refusal:
             return self._load_and_run(script, packed, reply.to_error())
         return reply
@@ -285,19 +317,22 @@ class ServerBackend(Backend):
                 return self.open_wire()
             if not is_closed(wire.sock):
                 return wire
-            wire.close()
+            self.drop(wire)
 
     def adopt(self, wire: Wire) -> None:
         """Make a connection this thread's own: WAIT must speak of what it wrote."""
-        former: Wire | None = getattr(self._local, "wire", None)
-        self._local.wire = wire
-        if former is not None:
-            self.give_back(former)
+        try:
+            wires: list[Wire] = self._local.wires
+        except AttributeError:
+            wires = self._local.wires = []
+        if wires:
+            self.give_back(wires.pop())
+        wires.append(wire)
 
     def give_back(self, wire: Wire) -> None:
         """The connection is in step, and free for the next user."""
         if self._closed or len(self._idle) >= IDLE_KEPT:
-            wire.close()
+            self.drop(wire)
         else:
             wire.set_timeout(self._settings.timeout)
             self._idle.append(wire)
@@ -319,13 +354,13 @@ class ServerBackend(Backend):
                 reply = self._finish(wire, packed, sent, False)
             except OSError as error:
                 # Once it was sent, something may have been popped for us.
-                wire.close()
+                self.drop(wire)
                 if last or sent:
                     raise self.explain(error, sent) from error
                 continue
             except BaseException:
                 # Closing is what gives the wait up on the server.
-                wire.close()
+                self.drop(wire)
                 raise
             self.give_back(wire)
             if type(reply) is Refusal:

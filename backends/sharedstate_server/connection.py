@@ -7,23 +7,26 @@ The way of a command, and the only one:
 
 What keeps one client from harming the others:
 
-- It gets `COMMANDS_PER_TURN` commands in one turn of the loop, and then waits for its
-  next turn like everyone else.
-- While more than `PAUSE_READING_BYTES` of replies wait to be taken, nothing more is
-  read from it: a client that does not read is a client that cannot ask.
-- One whose replies and messages still pile up beyond `OUTPUT_LIMIT_BYTES` (it
-  subscribed, and sleeps) is dropped.
-- While it is blocked, what it sends is kept up to `WAITING_LIMIT_BYTES`, then it is
-  dropped.
+- In one turn of the loop it gets `COMMANDS_PER_TURN` commands, or one big reply. The rest
+  waits for the next turn, and while anything waits (for its turn, or for a blocking
+  command before it), nothing more is read.
+- While more than `PAUSE_BYTES` of replies wait to be taken, nothing more is executed: a
+  client that does not read is a client that cannot ask. A reply may be of any size.
+- Messages come without being asked for. A subscriber on which more than
+  `MESSAGES_LIMIT_BYTES` wait is dropped.
+- Output leaves `FLUSH_BYTES` a turn.
 
-Invariant: replies leave in the order of their commands. A blocked session executes
-nothing until its one outstanding reply was delivered.
+Invariants: replies leave in the order of their commands. A blocked session executes
+nothing until its one outstanding reply was delivered. Nothing is executed after QUIT or
+a protocol error. What was sent before the client closed its side is executed.
 """
 
 from __future__ import annotations
 
-from sharedstate_server.listening import peer_name
-from sharedstate_server.loop import READABLE, WRITABLE
+from collections import deque
+from itertools import islice
+
+from sharedstate_server.loop import HANGUP, READABLE, WRITABLE
 from sharedstate_server.requests import RequestParser
 from sharedstate_server.resp import encode_resp2, encode_resp3
 
@@ -36,19 +39,26 @@ if TYPE_CHECKING:
 
 READ_BYTES = 64 * 1024
 COMMANDS_PER_TURN = 256
-PAUSE_READING_BYTES = 1024 * 1024
-OUTPUT_LIMIT_BYTES = 64 * 1024 * 1024
-WAITING_LIMIT_BYTES = 1024 * 1024 * 1024
+BIG_REPLY_BYTES = 64 * 1024
+PAUSE_BYTES = 1024 * 1024
+FLUSH_BYTES = 1024 * 1024
+MESSAGES_LIMIT_BYTES = 32 * 1024 * 1024
+
+# So many pieces of output go into one system call.
+_PIECES_PER_SEND = 256
+
+_INTERNAL_ERROR = b"-ERR internal error: the log of the server has it\r\n"
 
 
 class Connection:
-    """One client: its socket, its reader, its session with the engine."""
+    """One client: its socket, its parser, its session with the engine."""
 
     __slots__ = (
         "_again",
         "_closing",
         "_encode",
         "_fd",
+        "_is_limited",
         "_mask",
         "_output",
         "_output_bytes",
@@ -60,30 +70,29 @@ class Connection:
         "_server",
         "_socket",
         "_waiting",
-        "_waiting_bytes",
         "session",
     )
 
-    def __init__(self, server: Server, sock: socket.socket) -> None:
+    def __init__(self, server: Server, sock: socket.socket, address: bytes) -> None:
         self._server = server
         self._socket = sock
         self._fd = sock.fileno()
         self._recv = sock.recv
         self._send = sock.send
-        self._parser = RequestParser()
+        self.session = server.engine.open_session(self._deliver)
+        self.session.address = address
+        self._is_limited = not self.session.authenticated
+        self._parser = RequestParser(is_limited=self._is_limited)
         self._parse = self._parser.feed
         # Commands that were read and must wait: for their turn, or for a blocked one.
-        self._waiting: list[list[bytes]] = []
-        self._waiting_bytes = 0
-        self._output: list[bytes] = []
+        self._waiting: deque[list[bytes]] = deque()
+        self._output: deque[bytes | memoryview] = deque()
         self._output_bytes = 0
         self._encode = encode_resp2
         self._protocol = 2
         self._again = False
-        self._closing = False
+        self._closing = False  # We end the connection once the output is taken.
         self._mask = READABLE
-        self.session = server.engine.open_session(self._deliver)
-        self.session.address = peer_name(sock).encode()
         server.loop.watch(self._fd, READABLE, self._on_ready)
 
     # The way of a command.
@@ -94,6 +103,9 @@ class Connection:
             self._flush()
             if not mask & READABLE:
                 return
+        if not self._mask & READABLE:
+            self._on_hangup()
+            return
         try:
             data = self._recv(READ_BYTES)
         except BlockingIOError:
@@ -102,50 +114,48 @@ class Connection:
             self.close()
             return
         if not data:
-            self.close()
+            self._on_end()
             return
         commands = self._parse(data)
-        if self._waiting or self.session.wait is not None:
-            self._keep(commands, len(data))
-        elif commands:
-            self._execute_safely(commands)
+        if commands:
+            done = self._execute(commands) if self.session.wait is None else 0
+            if done < len(commands):
+                self._keep(commands[done:])
         if self._parser.error is not None:
             self._end_in_error()
 
-    def _execute_safely(self, commands: list[list[bytes]]) -> None:
-        """Execute commands. A mistake in one of ours costs its client, not everybody."""
-        try:
-            self._execute(commands)
-        except Exception:
-            self._server.log_failure(f"client {self.session.id} met a mistake of ours")
-            self._closing = True
-            self._send_all([b"-ERR internal error: the log of the server has it\r\n"])
+    def _execute(self, commands: list[list[bytes]]) -> int:
+        """Execute commands, up to one turn's share, and send the replies. A hot path.
 
-    def _execute(self, commands: list[list[bytes]]) -> None:
-        """Execute commands, up to one turn's share, and send the replies. A hot path."""
+        Returns how many were executed.
+        """
         session = self.session
         replies: list[bytes] = []
-        for position, argv in enumerate(commands, 1):
-            reply: Any = session.execute(argv)
-            kind = type(reply)
-            if kind is int:
-                replies.append(b":%d\r\n" % reply)
-            elif kind is bytes:
-                replies.append(b"$%d\r\n%b\r\n" % (len(reply), reply))
-            else:
-                replies.append(self._encode_any(reply))
-                if session.wait is not None:
-                    self._server.note_wait()
-                    self._waiting = commands[position:]
+        done = 0
+        try:
+            for argv in commands:
+                done += 1
+                reply: Any = session.execute(argv)
+                kind = type(reply)
+                if kind is int:
+                    replies.append(b":%d\r\n" % reply)
+                elif kind is bytes:
+                    replies.append(b"$%d\r\n%b\r\n" % (len(reply), reply))
+                    if len(reply) > BIG_REPLY_BYTES:
+                        break
+                else:
+                    data = self._encode_any(reply)
+                    replies.append(data)
+                    if self._must_stop(data):
+                        break
+                if done == COMMANDS_PER_TURN:
                     break
-                if session.closing:
-                    self._closing = True
-                    break
-            if position == COMMANDS_PER_TURN:
-                self._waiting = commands[position:]
-                self._put_off()
-                break
-        self._send_all(replies)
+        except Exception:
+            self._server.log_failure(f"client {session.id} met a mistake of ours")
+            replies.append(_INTERNAL_ERROR)
+            self._closing = True
+        self._write(replies[0] if len(replies) == 1 else b"".join(replies))
+        return done
 
     def _encode_any(self, reply: object) -> bytes:
         """A reply of any type; nothing for BLOCKED and NO_REPLY."""
@@ -154,22 +164,28 @@ class Connection:
             self._encode = encode_resp3 if self._protocol == 3 else encode_resp2
         return self._encode(reply)
 
-    def _send_all(self, replies: list[bytes]) -> None:
-        data = replies[0] if len(replies) == 1 else b"".join(replies)
-        if self._output or not data:
-            self._queue(data)
-            return
-        try:
-            sent = self._send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.close()
-            return
-        if sent != len(data):
-            self._queue(data[sent:])
-        elif self._closing:
-            self.close()
+    def _must_stop(self, data: bytes) -> bool:
+        """Whether a reply other than a string or a number ends the turn."""
+        session = self.session
+        if session.wait is not None:
+            self._server.note_wait()
+            return True
+        if session.closing:
+            self._closing = True
+            return True
+        if self._is_limited and session.authenticated:
+            self._is_limited = False
+            self._parser.lift_limits()
+        return len(data) > BIG_REPLY_BYTES
+
+    # What must wait.
+
+    def _keep(self, commands: list[list[bytes]]) -> None:
+        """Keep commands for later turns. Meanwhile nothing more is read."""
+        if not self._closing:
+            self._waiting.extend(commands)
+            self._put_off()
+        self._set_mask()
 
     def _put_off(self) -> None:
         """Let the others have their turn before the rest of this client's commands."""
@@ -180,102 +196,158 @@ class Connection:
     def _continue(self) -> None:
         """Go on with what was read earlier: after a turn, or after being unblocked."""
         self._again = False
-        if self._fd < 0 or self.session.wait is not None or self._closing:
-            return
-        if self._output_bytes > PAUSE_READING_BYTES:
-            return  # Taken up again by _flush.
-        commands, self._waiting = self._waiting, []
-        self._waiting_bytes = 0
-        if commands:
-            self._execute_safely(commands)
-        if self._parser.error is not None and not self._waiting:
+        waiting = self._waiting
+        if (
+            self._fd < 0
+            or self.session.wait is not None
+            or self._output_bytes > PAUSE_BYTES
+        ):
+            return  # Taken up again by _deliver or _flush.
+        if waiting and not self._closing:
+            for _ in range(self._execute([*islice(waiting, COMMANDS_PER_TURN)])):
+                waiting.popleft()
+        if self._closing:
+            waiting.clear()
+        if waiting:
+            self._put_off()
+        elif self._parser.error is not None:
             self._end_in_error()
+        self._set_mask()
+        self._close_if_done()
 
     # What comes from elsewhere: unblocked commands, messages.
 
     def _deliver(self, reply: object) -> None:
-        """Send a reply that no command of this turn asked for."""
+        """Send a reply that no command of this turn asked for.
+
+        Called by the engine in the middle of its work: closes nothing, only soon.
+        """
         if self._fd < 0:
             return
-        self._send_all([self._encode_any(reply)])
-        if self._fd >= 0 and self.session.wait is None and self._waiting:
+        self._write(self._encode_any(reply))
+        if self._output_bytes > MESSAGES_LIMIT_BYTES and self.session.wait is None:
+            self._server.log(
+                f"client {self.session.id} was dropped: it left {self._output_bytes} bytes "
+                f"of messages lying (the limit is {MESSAGES_LIMIT_BYTES})"
+            )
+            self._give_up()
+        elif self._waiting:
             self._put_off()
 
-    # Output that the socket would not take at once.
+    # Output.
 
-    def _queue(self, data: bytes) -> None:
+    def _write(self, data: bytes) -> None:
+        """Send what the socket takes now, and the rest when it takes more."""
         if not data:
-            if self._closing and not self._output:
-                self.close()
             return
-        self._output.append(data)
-        self._output_bytes += len(data)
-        if self._output_bytes > OUTPUT_LIMIT_BYTES:
-            self._server.log(
-                f"client {self.session.id} was dropped: {self._output_bytes} bytes of "
-                f"output were not taken (the limit is {OUTPUT_LIMIT_BYTES})"
-            )
-            self.close()
-            return
-        self._set_mask()
-
-    def _flush(self) -> None:
-        while self._output:
-            data = self._output[0]
+        sent = 0
+        if not self._output:
             try:
                 sent = self._send(data)
             except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._give_up()
                 return
+            if sent == len(data):
+                if self._closing:
+                    self._give_up()
+                return
+        self._output.append(memoryview(data)[sent:] if sent else data)
+        self._output_bytes += len(data) - sent
+        self._set_mask()
+
+    def _flush(self) -> None:
+        """Send what has piled up, a turn's share of it."""
+        budget = FLUSH_BYTES
+        while self._output and budget > 0:
+            try:
+                sent = self._socket.sendmsg([*islice(self._output, _PIECES_PER_SEND)])
+            except BlockingIOError:
+                break
             except OSError:
                 self.close()
                 return
-            self._output_bytes -= sent
-            if sent < len(data):
-                self._output[0] = data[sent:]
-                break
-            self._output.pop(0)
-        if self._closing and not self._output:
-            self.close()
-            return
+            budget -= sent
+            self._forget_output(sent)
         self._set_mask()
-        if self._output_bytes <= PAUSE_READING_BYTES:
+        if self._waiting and self._output_bytes <= PAUSE_BYTES:
             self._put_off()
+        self._close_if_done()
+
+    def _forget_output(self, sent: int) -> None:
+        self._output_bytes -= sent
+        while sent:
+            piece = self._output[0]
+            if sent < len(piece):
+                self._output[0] = memoryview(piece)[sent:]
+                return
+            sent -= len(piece)
+            self._output.popleft()
 
     def _set_mask(self) -> None:
-        mask = READABLE if self._output_bytes <= PAUSE_READING_BYTES else 0
+        """Watch the socket for what we are ready for."""
+        if self._fd < 0:
+            return
+        if self._closing:
+            mask = 0
+        elif not self._waiting and self._output_bytes <= PAUSE_BYTES:
+            mask = READABLE
+        else:
+            # Nothing is read, but a blocked client that goes must be seen to go.
+            mask = HANGUP if self.session.wait is not None else 0
         if self._output:
             mask |= WRITABLE
         if mask != self._mask:
             self._mask = mask
             self._server.loop.watch(self._fd, mask, self._on_ready)
 
-    # Input that is not the common case.
+    # The end.
 
-    def _keep(self, commands: list[list[bytes]], size: int) -> None:
-        """Keep commands until those before them are done; drop a client that floods."""
-        self._waiting += commands
-        self._waiting_bytes += size
-        if self._waiting_bytes > WAITING_LIMIT_BYTES:
-            self._server.log(
-                f"client {self.session.id} was dropped: it sent {self._waiting_bytes} "
-                f"bytes while a command of its own was not done"
-            )
+    def _on_hangup(self) -> None:
+        """The client has gone while nothing was read from it.
+
+        What waits for its turn is executed all the same: it was sent before.
+        """
+        if self.session.wait is not None:
             self.close()
+        elif self._output:
+            self._flush()
+
+    def _on_end(self) -> None:
+        """The client has closed its side: it gets the answers that are on their way."""
+        if self.session.wait is not None or not self._output:
+            self.close()
+            return
+        self._closing = True
+        self._set_mask()
 
     def _end_in_error(self) -> None:
         """The peer broke the protocol: answer what came before, say so, and end."""
         if self._fd >= 0 and not self._waiting and not self._closing:
             self._closing = True
             reason = str(self._parser.error).encode("latin-1", "replace")
-            self._send_all([b"-ERR Protocol error: %b\r\n" % reason])
+            self._write(b"-ERR Protocol error: %b\r\n" % reason)
+
+    def _close_if_done(self) -> None:
+        if self._closing and not self._output:
+            self.close()
+
+    def _give_up(self) -> None:
+        """End the connection when the engine has done what it is at."""
+        self._closing = True
+        self._output.clear()
+        self._output_bytes = 0
+        self._server.loop.soon(self.close)
 
     def close(self) -> None:
         """End the connection. Twice is fine."""
         if self._fd < 0:
             return
         self._server.loop.forget(self._fd)
-        self._server.forget(self)
+        self._server.forget(self._fd)
         self._fd = -1
         self._output.clear()
+        self._waiting.clear()
         self._server.engine.close_session(self.session)
         self._socket.close()

@@ -11,7 +11,7 @@ import time
 
 from sharedstate.backend import Message, Subscription, Watch
 from sharedstate.commands import is_repeatable
-from sharedstate.errors import BackendError, CommandError
+from sharedstate.errors import BackendError, CommandError, SharedStateError
 from sharedstate_server.client import LEAST_WAIT_SECONDS
 from sharedstate_server.wire import Refusal, Wire, pack
 
@@ -38,12 +38,15 @@ class WireWatch(Watch):
             try:
                 wire.call("WATCH", *keys)
             except OSError as error:
-                wire.close()
+                client.drop(wire)
                 if last:
                     raise client.explain(error, 0) from error
                 continue
+            except CommandError:
+                client.give_back(wire)
+                raise
             except BaseException:
-                wire.close()
+                client.drop(wire)
                 raise
             self._wire = wire
             return
@@ -69,10 +72,10 @@ class WireWatch(Watch):
         try:
             replies = wire.exchange(packed, count)
         except OSError as error:
-            wire.close()
-            raise self._client.explain(error, 1) from error
+            self._client.drop(wire)
+            raise self._client.explain(error, wire.has_sent) from error
         except BaseException:
-            wire.close()
+            self._client.drop(wire)
             raise
         self._client.adopt(wire)
         return replies
@@ -86,7 +89,7 @@ class WireWatch(Watch):
 
     def _drop(self) -> None:
         if self._wire is not None:
-            self._wire.close()
+            self._client.drop(self._wire)
             self._wire = None
 
     def close(self) -> None:
@@ -100,7 +103,7 @@ class WireWatch(Watch):
             wire.call("UNWATCH")
         except OSError:
             # The server forgets the watch with the connection.
-            wire.close()
+            self._client.drop(wire)
         else:
             self._client.give_back(wire)
 
@@ -125,21 +128,15 @@ class WireSubscription(Subscription):
                 if type(reply) is Refusal:
                     raise reply.to_error()
         except OSError as error:
-            wire.close()
+            self._client.drop(wire)
             raise self._client.explain(error, 0) from error
         except BaseException:
-            wire.close()
+            self._client.drop(wire)
             raise
         return wire
 
     def get(self, timeout: float | None = None) -> Message | None:
-        if self._closed:
-            raise BackendError("this subscription was closed")
-        if self._pid != os.getpid():
-            raise BackendError("this subscription belongs to the parent of this process")
-        if self._wire is None:
-            self._wire = self._subscribe()
-        wire = self._wire
+        wire = self._open()
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = _NO_TIMEOUT_SECONDS if deadline is None else deadline - time.monotonic()
@@ -151,12 +148,29 @@ class WireSubscription(Subscription):
                     continue
                 return None
             except OSError as error:
-                wire.close()
-                self._wire = None
-                self._missed += 1
-                raise self._client.explain(error, 0) from error
+                raise self._broken(wire, error) from error
+            if type(reply) is Refusal:
+                raise reply.to_error()
             if reply[0] == b"message":
                 return Message(reply[1], reply[2])
+
+    def _open(self) -> Wire:
+        """The connection, renewed if it broke."""
+        if self._closed:
+            raise BackendError("this subscription was closed")
+        if self._pid != os.getpid():
+            raise BackendError("this subscription belongs to the parent of this process")
+        if self._wire is None:
+            self._wire = self._subscribe()
+        return self._wire
+
+    def _broken(self, wire: Wire, error: OSError) -> SharedStateError:
+        self._client.drop(wire)
+        if self._closed:
+            return BackendError("this subscription was closed")
+        self._wire = None
+        self._missed += 1
+        return self._client.explain(error, 0)
 
     @property
     def missed(self) -> int:
@@ -164,6 +178,9 @@ class WireSubscription(Subscription):
 
     def close(self) -> None:
         self._closed = True
-        if self._wire is not None:
-            self._wire.close()
-            self._wire = None
+        wire, self._wire = self._wire, None
+        if wire is None:
+            return
+        if self._pid == os.getpid():
+            wire.abort()  # Also wakes a thread that waits in `get`.
+        self._client.drop(wire)

@@ -1,4 +1,4 @@
-"""The folder of a server that `launcher` started: what is in it, and its lock.
+"""The folder of a server that `launcher` started: what is in it, and locks by files.
 
     server.sock   the socket; there while a server listens
     server.lock   locked (flock) while somebody starts the server, or ends it
@@ -21,18 +21,19 @@ LOG_NAME = "server.log"
 LOCK_SECONDS = 10.0
 
 
-class FolderLock:
-    """The lock of a folder's server. Held for moments only, and freed by the kernel when
-    its process ends. Leaving it as a context manager frees it.
+class FileLock:
+    """A lock by a file. Held for moments only, and freed by the kernel when its process
+    ends. Leaving it as a context manager frees it.
     """
 
-    def __init__(self, folder: str) -> None:
-        self._path = os.path.join(folder, LOCK_NAME)
+    def __init__(self, path: str) -> None:
+        self._path = path
         self._fd = -1
 
     def take(self, seconds: float) -> bool:
         """Take the lock if it is free, or gets free within the time."""
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+        fd = os.open(self._path, flags, 0o600)
         deadline = time.monotonic() + seconds
         pause = 0.001
         while True:
@@ -50,23 +51,31 @@ class FolderLock:
 
     def free(self) -> None:
         """Let the next one have it."""
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
-    def __enter__(self) -> FolderLock:
+    def __enter__(self) -> FileLock:
         return self
 
     def __exit__(self, *exit_information: object) -> None:
         self.free()
 
 
+def lock_of(folder: str) -> FileLock:
+    """The lock that decides who starts the server of a folder, and whether it may end."""
+    return FileLock(os.path.join(folder, LOCK_NAME))
+
+
 def remove_folder(folder: str) -> None:
     """Remove a server's folder and what a server puts there; nothing else, ever."""
-    for name in (SOCKET_NAME, LOG_NAME, LOCK_NAME):
+    for name in (SOCKET_NAME, f"{SOCKET_NAME}.lock", LOG_NAME, LOCK_NAME):
         try:
             os.unlink(os.path.join(folder, name))
         except FileNotFoundError:
             continue
     try:
         os.rmdir(folder)
-    except FileNotFoundError:
+    except OSError:
+        # It has gone, or somebody has put a file of theirs into it, which stays.
         return

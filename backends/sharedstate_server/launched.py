@@ -6,8 +6,8 @@ import gc
 import os
 import socket
 
-from sharedstate_server.folders import SOCKET_NAME, FolderLock, remove_folder
-from sharedstate_server.listening import unlink_socket
+from sharedstate_server.folders import SOCKET_NAME, lock_of, remove_folder
+from sharedstate_server.listening import identify, unlink_socket
 from sharedstate_server.server import Server
 
 _SOCKET_FD = 3
@@ -40,7 +40,7 @@ def _end_when_left(
     between waits for the lock, finds no server, and starts the next one; one that came
     just before it is in the listener's queue, and is served.
     """
-    lock = FolderLock(folder)
+    lock = lock_of(folder)
 
     def may_end() -> bool:
         if not lock.take(0.0):
@@ -48,7 +48,9 @@ def _end_when_left(
         if server.has_waiting_clients(listener):
             lock.free()
             return False
-        unlink_socket(os.path.join(folder, SOCKET_NAME))
         return True
 
+    path = os.path.join(folder, SOCKET_NAME)
+    identity = identify(path)
+    server.before_end(lambda: unlink_socket(path, identity))
     server.end_when_idle(linger, may_end)

@@ -16,9 +16,12 @@ none, and starts in half the time.
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import socket
 import sys
+import threading
 import time
 
 import sharedstate
@@ -27,10 +30,12 @@ from sharedstate_server.folders import (
     LOCK_SECONDS,
     LOG_NAME,
     SOCKET_NAME,
-    FolderLock,
+    FileLock,
+    lock_of,
     remove_folder,
 )
-from sharedstate_server.listening import bind_unix, fits_unix_socket
+from sharedstate_server.listening import answers, bind_unix, fits_unix_socket
+from sharedstate_server.timeouts import set_timeouts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,13 +56,15 @@ _BOOT = (
 class LaunchedServer:
     """A server that this process started, and its folder."""
 
-    __slots__ = ("_owner", "folder", "path", "pid")
+    __slots__ = ("_lock", "_owner", "folder", "path", "pid", "was_killed")
 
     def __init__(self, folder: str, path: str, pid: int) -> None:
         self.folder = folder
         self.path = path
         self.pid = pid
+        self.was_killed = False
         self._owner = os.getpid()
+        self._lock = threading.Lock()
 
     @property
     def is_ours(self) -> bool:
@@ -66,50 +73,55 @@ class LaunchedServer:
 
     def why_it_ended(self) -> str | None:
         """What a server that is no longer there wrote before its end; None if it lives."""
-        if not self.is_ours or not self._reap(os.WNOHANG):
+        if not self.is_ours or not self.reap():
             return None
         try:
             with open(os.path.join(self.folder, LOG_NAME), encoding="utf-8") as log:
                 return log.read()[-2000:].strip() or "it ended without a word"
-        except FileNotFoundError:
-            return "it ended, and its folder is gone"
+        except OSError:
+            return "it ended, and its log is gone"
 
     def end(self) -> None:
         """Ask the server to end, and wait until it has. Nothing in a forked child."""
-        if not self.is_ours or self.pid == 0:
+        if not self.is_ours:
             return
         pid = self.pid
-        try:
-            os.kill(pid, 15)
-        except ProcessLookupError:
-            self.pid = 0
-            return
-        deadline = time.monotonic() + END_SECONDS
-        pause = 0.0005
-        while not self._reap(os.WNOHANG):
-            if time.monotonic() > deadline:
-                os.kill(pid, 9)
-                self._reap(0)
-                break
-            time.sleep(pause)
-            pause = min(pause * 2, 0.05)
+        if pid:
+            self._end(pid)
         remove_folder(self.folder)
 
-    def _reap(self, flags: int) -> bool:
+    def _end(self, pid: int) -> None:
+        # Our child's number is its own until we collect it, so this hits nobody else.
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + END_SECONDS
+        pause = 0.0005
+        while not self.reap():
+            if time.monotonic() > deadline:
+                self.was_killed = True
+                os.kill(pid, signal.SIGKILL)
+                self.reap(wait=True)
+                return
+            time.sleep(pause)
+            pause = min(pause * 2, 0.05)
+
+    def reap(self, *, wait: bool = False) -> bool:
         """Whether the server has ended; collects its exit status."""
-        if self.pid == 0:
-            return True
-        try:
-            reaped, _status = os.waitpid(self.pid, flags)
-        except ChildProcessError:
-            reaped = self.pid
-        if reaped:
-            self.pid = 0
-        return bool(reaped)
+        with self._lock:
+            if self.pid:
+                try:
+                    reaped, _status = os.waitpid(self.pid, 0 if wait else os.WNOHANG)
+                except ChildProcessError:
+                    reaped = self.pid  # Somebody waits for every child, and was first.
+                if reaped:
+                    self.pid = 0
+            return not self.pid
 
 
 # A private server that was begun early, for the `connect` that is under way.
 _begun: list[LaunchedServer] = []
+
+# The servers of folders that this process started.
+_of_folders: list[LaunchedServer] = []
 
 
 def begin(url: str) -> Callable[[], None] | None:
@@ -155,6 +167,9 @@ def join_folder(folder: str, linger: float) -> tuple[socket.socket, LaunchedServ
     the server if it was started by this call.
     """
     os.makedirs(folder, mode=0o700, exist_ok=True)
+    _refuse_foreign(folder)
+    # Servers of folders outlive their programs' use of them: collect those that ended.
+    _of_folders[:] = [launched for launched in _of_folders if not launched.reap()]
     path = os.path.join(folder, SOCKET_NAME)
     if not fits_unix_socket(path):
         raise ConfigError(
@@ -170,12 +185,25 @@ def join_folder(folder: str, linger: float) -> tuple[socket.socket, LaunchedServ
         anchor = _try_connect(path)
     if anchor is None:
         raise BackendError(f"the server of {folder} could not be started: see {LOG_NAME}")
-    return anchor, LaunchedServer(folder, path, pid)
+    launched = LaunchedServer(folder, path, pid)
+    _of_folders.append(launched)
+    return anchor, launched
 
 
-def _locked(folder: str) -> FolderLock:
+def _refuse_foreign(folder: str) -> None:
+    """Raise for a folder in which somebody else could put a server of theirs."""
+    status = os.stat(folder)
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise ConfigError(
+            f"expected a folder that belongs to this user, and that only they can write "
+            f"to, got {folder!r} (owner {status.st_uid}, mode {status.st_mode & 0o777:o}); "
+            f"use another one, or `chmod go-w` it"
+        )
+
+
+def _locked(folder: str) -> FileLock:
     """The lock of a folder, taken. Raises `BackendError` if it is not to be had."""
-    lock = FolderLock(folder)
+    lock = lock_of(folder)
     if not lock.take(LOCK_SECONDS):
         raise BackendError(
             f"the lock of {folder} was not free within {LOCK_SECONDS:g} s: another "
@@ -189,20 +217,31 @@ def _new_folder() -> str:
     for base in (os.environ.get("TMPDIR"), "/tmp"):
         if not base:
             continue
-        folder = os.path.join(base, f"sharedstate-{os.getpid()}-{os.urandom(6).hex()}")
-        if os.path.isdir(base) and fits_unix_socket(os.path.join(folder, SOCKET_NAME)):
+        name = f"sharedstate-{os.getpid()}-{os.urandom(6).hex()}"
+        folder = os.path.join(os.path.abspath(base), name)
+        if not fits_unix_socket(os.path.join(folder, SOCKET_NAME)):
+            continue
+        try:
             os.mkdir(folder, 0o700)
-            return folder
+        except OSError:
+            continue  # Not there, full, or not ours to write to: try the next.
+        return folder
     raise BackendError("no temporary folder for the server's socket: set TMPDIR to one")
 
 
 def _try_connect(path: str) -> socket.socket | None:
     """A connection to the server that listens at `path`; None if none does."""
+    if not answers(path):
+        return None
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    if sock.connect_ex(path) == 0:
+    set_timeouts(sock, LOCK_SECONDS)
+    error = sock.connect_ex(path)
+    if error == 0:
         return sock
     sock.close()
-    return None
+    if error in (errno.ECONNREFUSED, errno.ENOENT):
+        return None
+    raise BackendError(f"the server at {path} does not answer: {os.strerror(error)}")
 
 
 def _spawn(listener: socket.socket, folder: str, arguments: list[str]) -> int:
@@ -233,6 +272,9 @@ def _spawn(listener: socket.socket, folder: str, arguments: list[str]) -> int:
                 ),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
+            # Signals that this thread blocks, or ignores, must reach the server.
+            setsigmask=[],
+            setsigdef=[signal.SIGTERM, signal.SIGINT],
         )
     except OSError as error:
         raise BackendError(f"cannot start {sys.executable}: {error}") from error

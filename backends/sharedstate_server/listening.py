@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import stat
+
+from sharedstate_server.folders import LOCK_SECONDS, FileLock
 
 BACKLOG = 511
 
-# sun_path has 108 bytes on Linux and 104 elsewhere, the final zero included.
-UNIX_PATH_BYTES = 103
+# sun_path has 108 bytes on Linux and 104 elsewhere, the final zero included; and a
+# socket has a name longer by one while it is made.
+UNIX_PATH_BYTES = 102
 
 
 def fits_unix_socket(path: str) -> bool:
@@ -20,39 +24,64 @@ def fits_unix_socket(path: str) -> bool:
 def bind_unix(path: str) -> socket.socket:
     """A listening Unix socket that only this user may open (mode 0600).
 
-    The socket that a dead server left in its place is removed. Raises `OSError` if a
-    live one listens there.
+    The socket that a dead server left in its place is replaced. Raises `OSError` if a
+    live one listens there, or if what is there is no socket.
+
+    The socket listens before it gets its name, so that whoever finds it can connect. The
+    lock of `PATH.lock` keeps those apart who do this for one path at the same time.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    temporary = f"{path}~"
     try:
-        _bind_or_replace(listener, path)
-        # Nobody can connect before `listen`, so the mode is right in time.
-        os.chmod(path, 0o600)
-        listener.listen(BACKLOG)
+        with FileLock(f"{path}.lock") as lock:
+            if not lock.take(LOCK_SECONDS):
+                raise OSError(errno.EAGAIN, f"another program is taking {path}")
+            _refuse_if_taken(path)
+            unlink_socket(temporary)
+            listener.bind(temporary)
+            os.chmod(temporary, 0o600)
+            listener.listen(BACKLOG)
+            os.rename(temporary, path)
     except BaseException:
         listener.close()
         raise
     return listener
 
 
-def _bind_or_replace(listener: socket.socket, path: str) -> None:
+def _refuse_if_taken(path: str) -> None:
     try:
-        listener.bind(path)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE or _answers(path):
-            raise OSError(
-                error.errno, f"cannot listen on {path}: {error.strerror}"
-            ) from error
-        os.unlink(path)
-        listener.bind(path)
-
-
-def unlink_socket(path: str) -> None:
-    """Remove a socket from its folder; fine if it has gone."""
-    try:
-        os.unlink(path)
+        mode = os.stat(path).st_mode
     except FileNotFoundError:
         return
+    if not stat.S_ISSOCK(mode):
+        raise OSError(
+            errno.EEXIST, f"cannot listen on {path}: there is a file of that name"
+        )
+    if answers(path):
+        raise OSError(errno.EADDRINUSE, f"cannot listen on {path}: a server does already")
+
+
+def identify(path: str) -> tuple[int, int]:
+    """What tells one file of a name from the next."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def unlink_socket(path: str, identity: tuple[int, int] | None = None) -> None:
+    """Remove a socket from its folder, if it is (still) this one; fine if it has gone."""
+    try:
+        if identity is None or identify(path) == identity:
+            os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+def answers(path: str) -> bool:
+    """Whether a live server listens on the socket at `path`. Does not wait."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        # Anything but a plain refusal (a full queue, say) is a sign of life.
+        return probe.connect_ex(path) not in (errno.ECONNREFUSED, errno.ENOENT)
 
 
 def bind_tcp(host: str, port: int) -> socket.socket:
@@ -76,20 +105,18 @@ def keep_alive(sock: socket.socket, seconds: int) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
 
 
-def peer_name(sock: socket.socket) -> str:
-    """Who is at the other end, as CLIENT LIST tells it: `address:port`, or `path:0`."""
+def peer_name(sock: socket.socket, address: object) -> bytes:
+    """Who is at the other end, as CLIENT LIST tells it: `address:port`, or `path:0`.
+
+    `address` is what `accept` told: the client may have gone since.
+    """
     if sock.family == socket.AF_UNIX:
-        return f"{sock.getsockname()}:0"
-    host, port = sock.getpeername()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return os.fsencode(sock.getsockname()) + b":0"
+    assert isinstance(address, tuple)
+    host, port = address[:2]
+    return f"[{host}]:{port}".encode() if ":" in host else f"{host}:{port}".encode()
 
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address."""
     return host in ("localhost", "::1") or host.startswith("127.")
-
-
-def _answers(path: str) -> bool:
-    """Whether a live server listens on the socket at `path`."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        return probe.connect_ex(path) == 0

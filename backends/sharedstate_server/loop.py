@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 READABLE = select.POLLIN
 WRITABLE = select.POLLOUT
+# The other side has closed, or half. Where it cannot be asked for, its end alone tells.
+HANGUP: int = getattr(select, "POLLRDHUP", 0)
 
 # How long to sleep when no timer is set. Any bound would do: a signal or a file wakes us.
 IDLE_SECONDS = 60.0
@@ -82,6 +84,8 @@ class EventLoop:
         self._soon: list[Callable[[], None]] = []
         self._running = False
         self._next_due = 0.0
+        self.on_failure: Callable[[int], None] = self.forget
+        """Called while a handler's exception is handled. The file must not stay ready."""
         self.on_alarm: Callable[[], float | None] = lambda: None
         """Called with the timers. Does what is due by deadlines of its own, and returns
         the next one (monotonic seconds). An earlier one is announced by `wake_by`."""
@@ -132,7 +136,10 @@ class EventLoop:
             for fd, mask in poll(0.0 if self._soon else self._next_due - now):
                 handler = find_handler(fd)
                 if handler is not None:
-                    handler(mask)
+                    try:
+                        handler(mask)
+                    except Exception:
+                        self.on_failure(fd)
             if self._soon:
                 self._run_soon()
 

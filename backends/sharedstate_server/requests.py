@@ -7,14 +7,14 @@ the two may alternate. Bytes arrive in any portions.
 
 Nearly every portion holds whole commands with words that contain no CRLF. So a portion
 is split at every CRLF, in C, and the pieces are checked: each word must be as long as
-the piece before it says. That costs some 0.6 µs for a command, and no check is skipped.
+the piece before it says. That costs some 0.8 µs for a command, and no check is skipped.
 Whatever does not fit (a word with a CRLF in it, a command cut in two, an inline command,
 an error) is read again by the careful way, which goes from mark to mark.
 
-Invariant: what is buffered begins at the beginning of a command, and while a command is
-incomplete, `_needed` bytes must be there before it is worth another look. So a big value
-that comes in a thousand portions is not read a thousand times, and its size is checked
-against the limits before it is waited for.
+Invariant: a byte is looked at a bounded number of times, however the portions are cut. A
+command that is incomplete keeps the words it has; what is held begins at a mark, and is
+not looked at before `_needed` bytes of it are there. Sizes are checked against the
+limits when they are announced, before anything is waited for.
 
 Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
@@ -30,14 +30,28 @@ MAX_WORDS = 1024 * 1024
 MAX_WORD_BYTES = 512 * 1024 * 1024
 """The longest word of one command."""
 
+MAX_COMMAND_BYTES = 1024 * 1024 * 1024
+"""The most bytes of all words of one command."""
+
 MAX_LINE_BYTES = 64 * 1024
-"""The longest inline command, and the longest header of an array or a word."""
+"""The longest inline command."""
+
+MAX_STRANGER_WORDS = 10
+MAX_STRANGER_BYTES = 16 * 1024
+"""The limits for those who have not said who they are, as in Redis."""
+
+# `*1048576` is the longest header that can mean anything.
+_MAX_HEADER_BYTES = 32
 
 # The headers that nearly every command has, as they are written.
 _COUNTS = {b"*%d" % count: count for count in range(1, 64)}
-_LENGTHS = [b"$%d" % length for length in range(4096)]
+_LENGTHS = [b"$%d" % length for length in range(256)]
 
 _DIGITS = frozenset(b"0123456789")
+
+# What a browser sends when a page makes it speak to us: a stranger's commands could
+# stand in its body.
+_HTTP = (b"POST", b"HOST:")
 
 
 class RequestParser:
@@ -46,46 +60,68 @@ class RequestParser:
     After an `error`, which is the peer's, nothing more is parsed.
     """
 
-    __slots__ = ("_held", "_held_bytes", "_needed", "error", "max_word_bytes", "max_words")
+    __slots__ = (
+        "_held",
+        "_held_bytes",
+        "_is_limited",
+        "_missing",
+        "_needed",
+        "_size",
+        "_words",
+        "error",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_limited: bool = False) -> None:
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._needed = 0
-        self.max_words = MAX_WORDS
-        self.max_word_bytes = MAX_WORD_BYTES
+        self._words: list[bytes] = []
+        self._missing = 0
+        self._size = 0
+        self._is_limited = is_limited
         self.error: ProtocolError | None = None
+
+    def lift_limits(self) -> None:
+        """The peer has said who it is: it may send what everybody may."""
+        self._is_limited = False
 
     def feed(self, data: bytes) -> list[list[bytes]]:
         """The commands that are complete with these bytes, in order."""
-        if self._held:
-            self._held.append(data)
-            self._held_bytes += len(data)
-            if self._held_bytes < self._needed:
-                return []
-            data = b"".join(self._held)
-            self._held = []
+        if self._held or self._missing or self._is_limited or self.error is not None:
+            return self._feed_more(data)
         # The hot path: flat, and at the price of one split.
         pieces = data.split(b"\r\n")
         commands = []
         start, last = 0, len(pieces) - 1
         while start < last:
-            count = _COUNTS.get(pieces[start])
-            if count is None:
-                break
+            count = _COUNTS.get(pieces[start]) or _usual_count(pieces[start])
             end = start + 1 + 2 * count
             words = pieces[start + 2 : end : 2]
             try:
                 expected = [_LENGTHS[len(word)] for word in words]
             except IndexError:
-                break
-            if end > last or pieces[start + 1 : end : 2] != expected:
+                expected = [b"$%d" % len(word) for word in words]
+            if not count or end > last or pieces[start + 1 : end : 2] != expected:
                 break
             commands.append(words)
             start = end
         if start < last or pieces[last]:
-            rest = b"\r\n".join(pieces[start:]) if start else data
-            self._feed_carefully(rest, commands)
+            self._feed_carefully(b"\r\n".join(pieces[start:]) if start else data, commands)
+        return commands
+
+    def _feed_more(self, data: bytes) -> list[list[bytes]]:
+        """What is not the usual: something is held, or limits are tight."""
+        commands: list[list[bytes]] = []
+        if self.error is not None:
+            return commands
+        if self._held:
+            self._held.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes < self._needed:
+                return commands
+            data = b"".join(self._held)
+            self._held = []
+        self._feed_carefully(data, commands)
         return commands
 
     def _feed_carefully(self, data: bytes, commands: list[list[bytes]]) -> None:
@@ -93,74 +129,101 @@ class RequestParser:
         position = 0
         try:
             while position < len(data):
-                start = position
-                command, position = self._next(data, position)
-                if command is None:
-                    self._held = [data[start:]]
-                    self._held_bytes = len(data) - start
-                    self._needed = position - start
+                end = self._step(data, position)
+                if end > len(data):
+                    self._held = [data[position:]]
+                    self._held_bytes = len(data) - position
+                    self._needed = end - position
                     return
-                if command:
-                    commands.append(command)
+                position = end
+                if self._words and not self._missing:
+                    commands.append(self._words)
+                    self._words = []
         except ProtocolError as error:
             self.error = error
 
-    def _next(self, data: bytes, start: int) -> tuple[list[bytes] | None, int]:
-        """A command and where it ends; or None, and what there must be to go on."""
-        if data[start] != 0x2A:
-            return self._next_line(data, start)
-        header, position = self._header(data, start)
-        if header is None:
-            return None, position
-        count = _number(header, "multibulk length")
-        if count > self.max_words:
-            raise ProtocolError("invalid multibulk length")
-        words: list[bytes] = []
-        for _ in range(count):
-            word, position = self._next_word(data, position)
-            if word is None:
-                return None, position
-            words.append(word)
-        return words, position
+    def _step(self, data: bytes, start: int) -> int:
+        """Take one header, word or line, and return where it ends.
 
-    def _next_word(self, data: bytes, start: int) -> tuple[bytes | None, int]:
-        header, position = self._header(data, start)
-        if header is None:
-            return None, position
-        if header[:1] != b"$":
-            raise ProtocolError(f"expected '$', got '{chr(header[0]) if header else ' '}'")
-        length = _number(header, "bulk length")
-        if not 0 <= length <= self.max_word_bytes:
-            raise ProtocolError("invalid bulk length")
-        end = position + length
-        if len(data) < end + 2:
-            return None, end + 2
-        if data[end : end + 2] != b"\r\n":
-            raise ProtocolError("expected CRLF after a bulk string")
-        return data[position:end], end + 2
+        If it is not whole yet, nothing is taken, and the end lies beyond the data: where
+        there is reason to look again.
+        """
+        if self._missing:
+            return self._take_word(data, start)
+        if data[start] == 0x2A:
+            return self._take_count(data, start)
+        return self._take_line(data, start)
 
-    def _header(self, data: bytes, start: int) -> tuple[bytes | None, int]:
-        """A line up to its CRLF, and where the next begins."""
-        end = data.find(b"\r\n", start, start + MAX_LINE_BYTES)
-        if end < 0:
-            if len(data) - start >= MAX_LINE_BYTES:
-                raise ProtocolError("too big mbulk count string")
-            return None, len(data) + 1
-        return data[start:end], end + 2
+    def _take_count(self, data: bytes, start: int) -> int:
+        end = _header_end(data, start)
+        if end <= len(data):
+            count = _number(data[start : end - 2], "multibulk length")
+            most = MAX_STRANGER_WORDS if self._is_limited else MAX_WORDS
+            if count > most:
+                raise ProtocolError(_beyond("multibulk", self._is_limited))
+            # An array of none, or of less, is no command.
+            self._missing = max(count, 0)
+            self._size = 0
+        return end
 
-    def _next_line(self, data: bytes, start: int) -> tuple[list[bytes] | None, int]:
+    def _take_word(self, data: bytes, start: int) -> int:
+        begin = _header_end(data, start)
+        if begin > len(data):
+            return begin
+        if data[start] != 0x24:
+            raise ProtocolError(f"expected '$', got '{chr(data[start])}'")
+        length = _number(data[start : begin - 2], "bulk length")
+        most = MAX_STRANGER_BYTES if self._is_limited else MAX_WORD_BYTES
+        if not 0 <= length <= most:
+            raise ProtocolError(_beyond("bulk", self._is_limited and length > 0))
+        if self._size + length > MAX_COMMAND_BYTES:
+            raise ProtocolError("too big command")
+        end = begin + length + 2
+        if end <= len(data):
+            if data[end - 2 : end] != b"\r\n":
+                raise ProtocolError("expected CRLF after a bulk string")
+            self._words.append(data[begin : end - 2])
+            self._size += length
+            self._missing -= 1
+        return end
+
+    def _take_line(self, data: bytes, start: int) -> int:
         """An inline command. An empty line is none, and allowed anywhere."""
-        end = data.find(b"\n", start, start + MAX_LINE_BYTES)
-        if end < 0:
+        end = data.find(b"\n", start, start + MAX_LINE_BYTES) + 1
+        if not end:
             if len(data) - start >= MAX_LINE_BYTES:
                 raise ProtocolError("too big inline request")
-            return None, len(data) + 1
-        return split_inline(data[start:end]), end + 1
+            return len(data) + 1
+        self._words = split_inline(data[start : end - 1])
+        if self._words and self._words[0].upper() in _HTTP:
+            raise ProtocolError("this is no web server: the request was not executed")
+        return end
+
+
+def _usual_count(header: bytes) -> int:
+    """The count of a longer array; 0 if the header has another form than the usual."""
+    if header[:1] != b"*" or len(header) > 5 or not _DIGITS.issuperset(header[1:]):
+        return 0
+    return int(header[1:] or b"0")
+
+
+def _header_end(data: bytes, start: int) -> int:
+    """Where the line after a header begins; beyond the data if it is not whole yet."""
+    end = data.find(b"\r\n", start, start + _MAX_HEADER_BYTES) + 2
+    if end == 1:
+        if len(data) - start >= _MAX_HEADER_BYTES:
+            raise ProtocolError("too big count string")
+        return len(data) + 1
+    return end
 
 
 def _number(header: bytes, what: str) -> int:
     """The number of `*3` or `$10`. Strict: digits, and a minus sign at most."""
     digits = header[2:] if header[1:2] == b"-" else header[1:]
-    if not digits or len(digits) > 20 or not _DIGITS.issuperset(digits):
+    if not digits or not _DIGITS.issuperset(digits):
         raise ProtocolError(f"invalid {what}")
     return int(header[1:])
+
+
+def _beyond(what: str, is_limited: bool) -> str:
+    return f"unauthenticated {what} length" if is_limited else f"invalid {what} length"

@@ -15,7 +15,10 @@ from sharedstate_server.connection import Connection
 from sharedstate_server.listening import (
     bind_tcp,
     bind_unix,
+    identify,
     is_loopback,
+    keep_alive,
+    peer_name,
     unlink_socket,
 )
 from sharedstate_server.loop import READABLE, EventLoop, Timer
@@ -53,8 +56,9 @@ class Server:
         self.engine.on_shutdown = self.stop
         self._max_clients = max_clients
         self._listeners: list[socket.socket] = []
-        self._clients: set[Connection] = set()
+        self._clients: dict[int, Connection] = {}
         self._idle_since = time.monotonic()
+        self._before_end: list[Callable[[], None]] = []
         self._at_end: list[Callable[[], None]] = []
         self._wakeup = socket.socketpair()
         for end in self._wakeup:
@@ -62,6 +66,7 @@ class Server:
         self.loop.watch(self._wakeup[0].fileno(), READABLE, self._on_wakeup)
         self.loop.every(CRON_SECONDS, self._cron)
         self.loop.on_alarm = self.expire_waits
+        self.loop.on_failure = self._on_failure
 
     # Listening.
 
@@ -83,10 +88,13 @@ class Server:
         return bound
 
     def listen_unix(self, path: str) -> None:
-        """Listen on a Unix socket that only this user may open (mode 0600)."""
-        listener = bind_unix(path)
-        self.serve(listener)
-        self._at_end.append(lambda: unlink_socket(path))
+        """Listen on a Unix socket that only this user may open (mode 0600).
+
+        It is removed at the end, if it is still this one.
+        """
+        self.serve(bind_unix(path))
+        identity = identify(path)
+        self.before_end(lambda: unlink_socket(path, identity))
 
     def serve(self, listener: socket.socket) -> None:
         """Accept clients from a socket that listens already."""
@@ -100,16 +108,16 @@ class Server:
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(ACCEPTS_PER_TURN):
             try:
-                client, _address = listener.accept()
+                client, address = listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
                     self._pause_accepting(listener, error)
                 return
-            self._welcome(client)
+            self._welcome(client, address)
 
-    def _welcome(self, client: socket.socket) -> None:
+    def _welcome(self, client: socket.socket, address: object) -> None:
         client.setblocking(False)
         if len(self._clients) >= self._max_clients:
             try:
@@ -120,12 +128,9 @@ class Server:
             return
         if client.family != socket.AF_UNIX:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if hasattr(socket, "TCP_KEEPIDLE"):
-                client.setsockopt(
-                    socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS
-                )
-        self._clients.add(Connection(self, client))
+            keep_alive(client, KEEPALIVE_SECONDS)
+        name = peer_name(client, address)
+        self._clients[client.fileno()] = Connection(self, client, name)
 
     def _pause_accepting(self, listener: socket.socket, error: OSError) -> None:
         self.log(f"cannot accept clients: {error.strerror}; raise the limit of open files")
@@ -144,11 +149,18 @@ class Server:
         self._accept(listener)
         return bool(self._clients)
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, fd: int) -> None:
         """A client has gone."""
-        self._clients.discard(connection)
+        self._clients.pop(fd, None)
         if not self._clients:
             self._idle_since = time.monotonic()
+
+    def _on_failure(self, fd: int) -> None:
+        """A handler met a mistake of ours: it costs the client, and nobody else."""
+        self.log_failure(f"serving file {fd} failed")
+        client = self._clients.get(fd)
+        if client is not None:
+            client.close()
 
     # Time.
 
@@ -207,6 +219,10 @@ class Server:
 
     # The end.
 
+    def before_end(self, action: Callable[[], None]) -> None:
+        """Do something before the listening sockets are closed."""
+        self._before_end.append(action)
+
     def at_end(self, action: Callable[[], None]) -> None:
         """Do something after the last client was let go."""
         self._at_end.append(action)
@@ -246,7 +262,10 @@ class Server:
         self.stop()
 
     def _close(self) -> None:
-        for client in list(self._clients):
+        # Names go first: while they are there, somebody may take them for ours.
+        for action in self._before_end:
+            action()
+        for client in list(self._clients.values()):
             client.close()
         for listener in self._listeners:
             self.loop.forget(listener.fileno())
@@ -266,8 +285,13 @@ class Server:
     def log(self, message: str) -> None:
         """One line on standard error: pid, time, message."""
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        sys.stderr.write(f"{os.getpid()} {stamp} {message}\n")
-        sys.stderr.flush()
+        try:
+            sys.stderr.write(f"{os.getpid()} {stamp} {message}\n")
+            sys.stderr.flush()
+        except OSError:
+            # A full disk, a reader that has gone: there is nobody to tell, and the
+            # clients are worth more than the log.
+            return
 
 
 def _ignore(number: int, frame: object) -> None:

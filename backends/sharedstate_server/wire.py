@@ -1,19 +1,18 @@
 """One connection to a server of the Redis protocol: a blocking socket and a reader.
 
-Nothing here knows of retries, threads or processes. Time-outs are the kernel's
-(SO_RCVTIMEO, SO_SNDTIMEO): Python's own cost another system call for every read.
+Nothing here knows of retries, threads or processes.
 """
 
 from __future__ import annotations
 
 import select
 import socket
-import struct
 import time
 
 import hiredis
 
 from sharedstate.errors import CommandError
+from sharedstate_server.timeouts import set_timeouts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +57,7 @@ class Wire:
         "_timeout",
         "feed",
         "gets",
+        "has_sent",
         "recv",
         "send",
         "sock",
@@ -70,6 +70,7 @@ class Wire:
         self.recv = sock.recv
         self.feed = reader.feed
         self.gets = reader.gets
+        self.has_sent = False
         self._timeout = 0.0
         self._guard: _Guard | None = None
         self.set_timeout(timeout)
@@ -82,10 +83,7 @@ class Wire:
     def set_timeout(self, seconds: float) -> None:
         """The longest wait for the socket, in either direction. Must be positive."""
         if seconds != self._timeout:
-            whole = int(seconds)
-            value = struct.pack("ll", whole, max(1, int((seconds - whole) * 1e6)))
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+            set_timeouts(self.sock, seconds)
             self._timeout = seconds
 
     def read_reply(self) -> Reply:
@@ -110,15 +108,18 @@ class Wire:
     def exchange(self, data: bytes, count: int) -> list[Reply]:
         """Send commands, and read as many replies. Refusals stand in their places.
 
+        When this raises, `has_sent` tells whether anything was sent.
+
         Large batches are sent and read at once: a server that waits for us to take its
         replies would otherwise wait for ever, as we wait for it to take our commands.
         """
+        self.has_sent = False
         if self._guard is not None:
             self._guard.look()
-        if len(data) > ATOMIC_SEND_BYTES:
-            self._send_while_reading(memoryview(data))
-        else:
-            self.sock.sendall(data)
+        sent = self.sock.send(data[:ATOMIC_SEND_BYTES])
+        self.has_sent = True
+        if sent < len(data):
+            self._send_while_reading(memoryview(data)[sent:])
         return [self.read_reply() for _ in range(count)]
 
     def _send_while_reading(self, data: memoryview) -> None:
@@ -135,7 +136,7 @@ class Wire:
                     raise Disconnected("the server closed the connection")
                 self.feed(received)
             elif mask & select.POLLOUT:
-                sent = self.send(data[: 4 * READ_BYTES], socket.MSG_DONTWAIT)
+                sent = self.sock.send(data[: 4 * READ_BYTES], socket.MSG_DONTWAIT)
                 data = data[sent:]
 
     def close(self) -> None:

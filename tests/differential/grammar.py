@@ -63,6 +63,7 @@ PARTS: dict[str, Part] = {
     "unixmillis": _mostly((b"9999999999000",), (b"0", b"-1", b"1", b"x")),
     "pattern": st.sampled_from((b"*", b"a", b"[a-b]", b"m*", b"?1", b"[^a]", b"\\a", b"")),
     "side": _mostly((b"LEFT", b"RIGHT", b"left"), (b"UP", b"")),
+    "extra": st.sampled_from((b"NX", b"XX", b"CH", b"KEEPTTL", b"WITHSCORES", b"nope")),
     "flag": st.sampled_from(
         (b"NX", b"XX", b"GT", b"LT", b"CH", b"INCR", b"KEEPTTL", b"GET", b"EX", b"nope")
     ),
@@ -111,7 +112,7 @@ def _spoiled(command: Words, way: int) -> st.SearchStrategy[Words]:
     if way == 0 and len(command) > 1:
         return st.just(command[:-1])
     if way == 1:
-        return st.one_of(PARTS["flag"], PARTS["int"]).map(lambda part: (*command, part))
+        return st.one_of(PARTS["extra"], PARTS["int"]).map(lambda part: (*command, part))
     if way == 2:
         return st.just((command[0].lower(), *command[1:]))
     return st.just(command)

@@ -1,6 +1,8 @@
 """Keys of any type, and their deadlines: as on Redis.
 
 Deadlines are far off or past, so that nothing expires between the two stores' answers.
+Only absolute ones are compared (GT, LT): whether the time of day moved on between two
+commands is chance.
 RANDOMKEY is left out: it answers at random.
 """
 
@@ -43,8 +45,8 @@ EXPIRE key seconds
 PEXPIRE key millis
 EXPIREAT key unixtime
 PEXPIREAT key unixmillis
-EXPIRE key seconds flag
-EXPIRE key seconds flag flag
+EXPIREAT key unixtime flag
+EXPIREAT key unixtime flag flag
 PEXPIREAT key unixmillis flag
 PERSIST key
 TTL key

@@ -2,8 +2,7 @@
 --
 -- Runs once, when the runtime is made, with the host's functions (Python callables), the
 -- size of memory in KiB that a script may fill, and how many instructions pass between
--- two looks at the time. Returns `compile`, `flatten` and `flatten_list`, for the
--- host.
+-- two looks at the time. Returns `compile`, `flatten` and `flatten_list`, for the host.
 --
 -- What always holds:
 --
@@ -46,11 +45,8 @@ local READONLY = 'Attempt to modify a readonly table'
 
 local function refuse_change() error(READONLY, 2) end
 
-local function readonly(content, metatable)
-  metatable = metatable or {}
-  metatable.__index = content
-  metatable.__newindex = refuse_change
-  metatable.__metatable = false
+local function readonly(content)
+  local metatable = {__index = content, __newindex = refuse_change, __metatable = false}
   local front = setmetatable({}, metatable)
   is_readonly[front] = true
   return front
@@ -141,7 +137,8 @@ builtins._G = environment
 setmetatable(builtins, {__index = function(_, name)
   if name == 'KEYS' then return KEYS end
   if name == 'ARGV' then return ARGV end
-  error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
+  local what = 'Script attempted to access nonexistent global variable'
+  error(what .. " '" .. tostring(name) .. "'", 2)
 end})
 
 function builtins.pcall(...) return settle(pcall(...)) end
@@ -377,7 +374,8 @@ local function take_arguments(count, ...)
 end
 
 -- Makes a function of a script's text, which takes its keys and arguments and runs it;
--- nil and why not if it is no Lua. The first line gets a head, so that line numbers stay right.
+-- nil and why not if it is no Lua. What is put in front stays on the script's first line,
+-- so that line numbers are right.
 local function compile(text)
   local fn, failure = loadstring('local KEYS,ARGV=... ' .. text, '@user_script')
   if not fn then return nil, failure end
@@ -392,7 +390,8 @@ end
 
 sethook(look_at_time, '', interval)
 
--- The host looks for globals of this name before each call; without it, it is content.
+-- The environment above has none of these. They go all the same: what is not there cannot
+-- be found, and with `debug` there, lupa would write a traceback for every error.
 _G.debug, _G.python, _G.io, _G.package, _G.require, _G.module = nil, nil, nil, nil, nil, nil
 _G.dofile, _G.loadfile, _G.newproxy, _G.getfenv, _G.setfenv = nil, nil, nil, nil, nil
 

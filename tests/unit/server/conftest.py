@@ -33,6 +33,13 @@ class BareClient:
             data += part
         return data
 
+    def read_line(self) -> bytes:
+        """Bytes up to a CRLF, which is read too."""
+        line = b""
+        while not line.endswith(b"\r\n"):
+            line += self.read(1)
+        return line[:-2]
+
     def expect(self, data: bytes) -> None:
         assert self.read(len(data)) == data
 

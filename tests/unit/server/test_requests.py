@@ -90,7 +90,7 @@ def test_an_array_of_no_words_is_no_command() -> None:
         (b"*1\r\n$4\r\nPINGxx", "expected CRLF"),
         (b"*x\r\n", "invalid multibulk length"),
         (b"*%d\r\n" % (MAX_WORDS + 1), "invalid multibulk length"),
-        (b"*" + b"9" * 70_000, "too big mbulk count"),
+        (b"*" + b"9" * 70_000, "too big count"),
         (b"A" * 70_000, "too big inline request"),
         (b"ECHO 'open\r\n", "unbalanced quotes"),
     ],
@@ -106,11 +106,46 @@ def test_commands_before_an_error_come_out() -> None:
     assert parser.error is not None
 
 
-def test_a_limit_holds_before_the_value_comes() -> None:
+@pytest.mark.parametrize(
+    "data", [b"*11\r\n", b"*1\r\n$16385\r\n", pack([[b"x"] * 11]), pack([[b"x" * 16385]])]
+)
+def test_a_strangers_limits_hold_before_anything_is_waited_for(data: bytes) -> None:
+    parser = RequestParser(is_limited=True)
+    assert parser.feed(data) == []
+    assert "unauthenticated" in str(parser.error)
+    parser = RequestParser(is_limited=True)
+    parser.lift_limits()
+    parser.feed(data)
+    assert parser.error is None
+
+
+def test_after_an_error_nothing_comes_out() -> None:
     parser = RequestParser()
-    parser.max_word_bytes = 10
-    assert parser.feed(b"*1\r\n$11\r\n") == []
-    assert str(parser.error) == "invalid bulk length"
+    parser.feed(b"*x\r\n")
+    assert parser.feed(b"PING\r\n") == []
+
+
+@pytest.mark.parametrize("line", [b"POST / HTTP/1.1\r\n", b"host: localhost\r\n"])
+def test_what_a_browser_sends_is_an_error(line: bytes) -> None:
+    parser = RequestParser()
+    assert parser.feed(line + b"SET pwned yes\r\n") == []
+    assert parser.error is not None
+
+
+def test_a_long_command_is_not_read_again_for_every_byte() -> None:
+    class Counting(RequestParser):
+        __slots__ = ("steps",)
+
+        def _step(self, data: bytes, start: int) -> int:
+            self.steps = getattr(self, "steps", 0) + 1
+            return super()._step(data, start)
+
+    parser = Counting()
+    words = [b"%d" % number for number in range(2000)]
+    data = pack([words])
+    commands = [c for i in range(0, len(data), 7) for c in parser.feed(data[i : i + 7])]
+    assert commands == [words]
+    assert parser.steps < 2 * len(words) + len(data) / 7
 
 
 @given(st.binary(max_size=60))
