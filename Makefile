@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.installed
 URL ?= local://
 
-.PHONY: demo test check bench clean redis
+.PHONY: demo test check lint bench clean
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -18,10 +18,14 @@ $(READY): pyproject.toml
 demo: $(READY) ## Index the standard library with a pool of workers: make demo [URL=redis://…]
 	$(BIN)/sharedstate --url "$(URL)" demo --verify
 
-test: check ## Every check, then the whole suite
+test: lint ## Every check, and the whole suite (what `check` tests is part of it)
 	$(BIN)/python -m pytest -n auto
 
-check: $(READY) ## Formatting, lint and types
+check: lint ## The checks alone: lint, types, import rule, wheel, documentation, examples
+	$(BIN)/python -m pytest -n auto tests/test_imports.py tests/test_wheel.py \
+		tests/test_docs.py tests/test_examples.py tests/unit/framework/test_documentation.py
+
+lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

