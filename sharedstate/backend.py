@@ -18,7 +18,8 @@ What holds for every backend:
   raises `IndeterminateError`. One that never left raises `BackendError`.
 - **Forks are safe.** Connections belong to the process that opened them. A forked child
   forgets its parent's without a word on the wire, and opens its own.
-- **Safe for threads.** Any method may be called by any thread at any time.
+- **Safe for threads**, and for signal handlers and finalizers that come in the middle of
+  a call: each caller gets its own reply, or a `BackendError`, and never another's.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ import weakref
 from collections import deque
 from random import Random
 
+from sharedstate.errors import BackendError
 from sharedstate_memory.engine import Engine
 from sharedstate_memory.replies import BLOCKED
 
@@ -39,14 +40,53 @@ _SECONDS_BETWEEN_CRONS = 0.1
 _LONGEST_WAIT_SECONDS = threading.TIMEOUT_MAX
 
 
+class _Section:
+    """What one thread at a time may be in, and no thread twice.
+
+    A signal handler or a finalizer can come in the middle of a command, on its thread. It
+    is refused: to wait would be for ever, and to go on would be in a half-done change.
+    """
+
+    __slots__ = ("_is_inside", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._is_inside = False
+
+    def try_enter(self) -> bool:
+        """Enter if nobody is inside. Never waits."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        if self._is_inside:
+            self._lock.release()
+            return False
+        self._is_inside = True
+        return True
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        if self._is_inside:
+            self._lock.release()
+            raise BackendError(
+                "memory:// cannot be used by a signal handler (or a finalizer) that comes "
+                "in the middle of a call of its own thread: nothing was done. Let the "
+                "handler set a flag, or use local://"
+            )
+        self._is_inside = True
+
+    def __exit__(self, *exit_information: object) -> None:
+        self._is_inside = False
+        self._lock.release()
+
+
 class Store:
-    """One engine, and the lock that every use of it needs."""
+    """One engine, and the section in which every use of it takes place."""
 
     __slots__ = ("__weakref__", "_cron_at", "_retired", "engine", "lock")
 
     def __init__(self) -> None:
         self.engine = Engine(clock_ms=_clock_ms, random=Random())
-        self.lock = threading.Lock()
+        self.lock = _Section()
         self._cron_at = 0.0
         self._retired: deque[Session] = deque()
 
@@ -58,11 +98,11 @@ class Store:
     def retire(self, session: Session) -> None:
         """End a session, now or before the next call. Never waits."""
         self._retired.append(session)
-        if self.lock.acquire(blocking=False):
+        if self.lock.try_enter():
             try:
                 self._close_retired()
             finally:
-                self.lock.release()
+                self.lock.__exit__()
 
     def call(self, session: Session, argv: list[bytes]) -> Reply:
         """Execute one command. The hot path of `memory://`."""

@@ -64,12 +64,14 @@ class Connection:
 
     Error replies are returned as `CommandError`s and not raised, for a batch goes on
     after one. `used_at` is the monotonic time of the last use, minus infinity once
-    closed; `owed` counts replies that were asked for and not yet read.
+    closed; `owed` counts replies that were asked for and not yet read; `is_busy` says that
+    a call is under way: whoever comes in between (a signal handler) takes another one.
     """
 
     def __init__(self, sock: socket.socket, *, timeout: float) -> None:
         self.used_at = monotonic()
         self.owed = 0
+        self.is_busy = False
         self._socket = sock
         _limit_silence(sock, timeout)
         reader = hiredis.Reader(
@@ -93,6 +95,7 @@ class Connection:
         whole reply comes out. An interrupt comes after a call of C at the earliest, so
         that it cannot slip between the three guards.
         """
+        self.is_busy = True
         try:
             sent = self._send(data)
         except BaseException as error:
@@ -110,15 +113,19 @@ class Connection:
                 reply = self._read_on(received)
         except BaseException as error:
             self._break(error, ALL)
+        self.is_busy = False
         return reply
 
     def exchange(self, data: bytes, count: int) -> list[Reply]:
         """Send packed commands and read as many replies. One round trip."""
+        self.is_busy = True
         try:
             self.send(data)
-            return [self._read() for _ in range(count)]
+            replies = [self._read() for _ in range(count)]
         except BaseException as error:
             self._break(error, ALL)
+        self.is_busy = False
+        return replies
 
     def send(self, data: bytes) -> None:
         """Send without reading. Who calls reads the replies later."""

@@ -54,6 +54,8 @@ class Connections:
             connection: Connection = self._local.connection
         except AttributeError:
             return self._open_own()
+        if connection.is_busy and not connection.is_closed:
+            return self._in_between()
         now = monotonic()
         # A closed connection was used infinitely long ago: one comparison for both.
         if now - connection.used_at > _TRUSTED_SECONDS and connection.is_stale():
@@ -119,6 +121,15 @@ class Connections:
         except Broken:
             return False
         return not connection.is_stale()
+
+    def _in_between(self) -> Connection:
+        """A connection for who comes in the middle of a call: a signal handler, or a
+        finalizer. Kept for the next of its kind.
+        """
+        found: Connection | None = getattr(self._local, "in_between", None)
+        if found is None or found.is_closed or found.is_busy:
+            found = self._local.in_between = self._open()
+        return found
 
     def _open_own(self) -> Connection:
         # The old one goes first: it must not count against the limit.

@@ -17,13 +17,19 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import threading
 from collections.abc import Callable
 
 import pytest
 
 from sharedstate.backend import Backend, Capability, Script
-from sharedstate.errors import CommandError, NotSupported, SharedStateError
+from sharedstate.errors import (
+    BackendError,
+    CommandError,
+    NotSupported,
+    SharedStateError,
+)
 
 from .waiting_suite import WaitingSuite
 
@@ -353,6 +359,32 @@ class LifeSuite:
         for _ in range(60):
             run_in_threads(lambda: backend.execute(("INCR", key("a"))), 8)
         assert backend.execute(("GET", key("a"))) == b"480"
+
+    def test_a_signal_handler_gets_its_own_reply(
+        self, backend: Backend, key: KeyMaker
+    ) -> None:
+        backend.execute(("MSET", key("a"), "1", key("b"), "2"))
+        seen: list[object] = []
+
+        def ask(number: int, frame: object) -> None:
+            try:
+                seen.append(backend.execute(("GET", key("b"))))
+            except BackendError:
+                seen.append(b"2")  # Refused, which is as good.
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
+
+        before = signal.signal(signal.SIGALRM, ask)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
+            replies = {backend.execute(("GET", key("a"))) for _ in range(5000)}
+            # On a busy machine the first signal may still be to come.
+            while not seen:
+                replies.add(backend.execute(("GET", key("a"))))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        assert replies == {b"1"}
+        assert set(seen) == {b"2"}
 
     def test_closing_twice_is_fine(self, backend: Backend) -> None:
         backend.close()
