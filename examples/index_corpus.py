@@ -67,6 +67,8 @@ def iter_jobs(jobs: sharedstate.Queue[str]) -> Iterator[str]:
 def main(folder: str = sysconfig.get_path("stdlib"), url: str | None = None) -> int:
     """Index a folder; print the result. Returns 1 if a worker died on the way."""
     paths = [str(path) for path in Path(folder).rglob("*") if is_text(path)]
+    if not paths:
+        sys.exit(f"usage: index_corpus.py [FOLDER [URL]]; nothing to index in {folder!r}")
     with sharedstate.connect(url, namespace=f"index-{os.getpid()}") as state:
         state.queue("jobs").put_many(paths)
         state.queue("jobs").shutdown()

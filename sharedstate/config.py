@@ -120,8 +120,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
     words = sorted(known)
     close = difflib.get_close_matches(name, words, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    hint = f"did you mean {close[0]!r}? " if close and close[0] != name else ""
     return f"{hint}known: {', '.join(words) or 'none'}"
+
+
+def check_text(text: str, what: str) -> None:
+    """Raise `ConfigError` for text that cannot travel: with a lone surrogate in it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"expected text as {what}, got {text!r}: {error}") from None
 
 
 COMMON_OPTIONS: dict[str, OptionSpec] = {

@@ -51,6 +51,10 @@ class Given:
         """What a relative path is relative to; empty is the working folder."""
 
 
+LONGEST_SECONDS = 100 * 366 * 24 * 3600.0
+"""A longer duration is a mistake, and beyond what the system's clocks can count."""
+
+
 def check_option(name: str, spec: OptionSpec, given: Given) -> object:
     """The value of an option. Raises `ConfigError`, without showing a secret."""
     value = _READERS[spec.kind](given)
@@ -126,7 +130,8 @@ def _read_duration(given: Given) -> object:
         seconds = value.total_seconds()
     else:
         seconds = _read_float(given)
-    return seconds if isinstance(seconds, float) and seconds >= 0 else None
+    is_duration = isinstance(seconds, float) and 0 <= seconds <= LONGEST_SECONDS
+    return seconds if is_duration else None
 
 
 def _parse_duration(text: str) -> object:

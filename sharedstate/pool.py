@@ -83,6 +83,7 @@ class WorkerPool:
         on_exit: Callable[[WorkerExit], object] | None = None,
     ) -> None:
         count = usable_cores() if workers is None else workers
+        _check_kinds(state, function, on_exit, workers=count, restarts=restarts)
         _check_at_least(1, workers=count)
         _check_at_least(0, restarts=restarts, backoff=backoff, grace=grace)
         _check_reachable(state)
@@ -134,7 +135,12 @@ class WorkerPool:
         return self
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until every worker has ended; False when `timeout` seconds passed first."""
+        """Wait until every worker has ended; False when `timeout` seconds passed first.
+
+        Raises `WorkerError` if the pool was never started: that would be for ever.
+        """
+        if not self._started:
+            raise WorkerError("this WorkerPool was never started: call start() or run()")
         return self._supervisor.done.wait(timeout)
 
     def join(self) -> list[WorkerExit]:
@@ -217,6 +223,21 @@ def usable_cores() -> int:
 
 def _exit_in_order(signum: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + signum)
+
+
+def _check_kinds(
+    state: object, function: object, on_exit: object, **numbers: object
+) -> None:
+    """Raise `TypeError` for what could only fail later, in another process."""
+    if not hasattr(state, "capabilities"):
+        raise TypeError(f"expected a State, got {state!r:.100}")
+    if not callable(function):
+        raise TypeError(f"expected a function for the workers, got {function!r:.100}")
+    if on_exit is not None and not callable(on_exit):
+        raise TypeError(f"expected on_exit to be callable, got {on_exit!r:.100}")
+    for name, number in numbers.items():
+        if type(number) is not int:
+            raise TypeError(f"expected a whole number for {name}, got {number!r:.100}")
 
 
 def _check_at_least(minimum: int, **values: float) -> None:

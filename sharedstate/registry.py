@@ -230,7 +230,7 @@ class Registry:
     def _unknown(self, what: str, name: str) -> Exception:
         known = sorted(key for key, entries in self._tables[what].items() if entries)
         asked = "URL scheme" if what == "backend" else what
-        message = f"unknown {asked} {name!r}; {nearest(name, known)}"
+        message = f"unknown {asked} {name!r}; {nearest(str(name), known)}"
         return self.blame_broken(message) or ConfigError(message)
 
     def blame_broken(self, message: str) -> PluginError | None:

@@ -26,6 +26,7 @@ from sharedstate.config import (
     COMMON_OPTIONS,
     OptionSpec,
     Settings,
+    check_text,
     nearest,
     parse_url,
     redact,
@@ -224,6 +225,7 @@ def _check_names(settings: Settings) -> None:
     registry = get_registry()
     registry.serializer(settings.serializer)
     registry.lock(settings.lock)
+    check_text(settings.namespace, "namespace")
     if any(brace in settings.namespace for brace in "{}"):
         raise ConfigError(
             f"option 'namespace' ({settings.origin('namespace')}): braces have a meaning "

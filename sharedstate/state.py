@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, overload
 
+from sharedstate.config import check_text
 from sharedstate.registry import get_registry
 from sharedstate.requirements import check_capabilities, check_modules
 from sharedstate.structures.base import StructureContext
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from sharedstate.structures.queue import Queue
 
     Factory: TypeAlias = Callable[[StructureContext, Mapping[str, object]], Any]
+
+DEFAULT_SERIALIZER = "msgpack"
 
 SCAN_COUNT = 500
 """Keys that one step of SCAN looks at: some 100 µs of the store's time."""
@@ -60,6 +63,9 @@ class State:
         self._prefix = f"{namespace}:ss:" if namespace else "ss:"
         self._factories: dict[str, Factory] = {}
         self._serializers: dict[object, Serializer] = {}
+        if settings.serializer != DEFAULT_SERIALIZER:
+            # What it lacks (a key, say) is said now, and not when the first map is made.
+            self._find_serializer(None)
 
     @classmethod
     def open(cls, settings: Settings) -> State:
@@ -174,11 +180,16 @@ class State:
 
         What is empty is not stored. Goes over the store with SCAN: one round trip for
         each `SCAN_COUNT` keys of the store, of whatever kind. Not a snapshot: what is
-        made or deleted meanwhile may be told or not.
+        made or deleted meanwhile may be told or not. Raises `ConfigError` for a kind that
+        nobody provides.
         """
-        start = f"{self._prefix}{{"
+        if kind is not None:
+            get_registry().structure(kind)
+        return self._names(f"{self._prefix}{{", f"{kind}:" if kind else "")
+
+    def _names(self, start: str, kind: str) -> Iterator[tuple[str, str]]:
         seen: set[str] = set()
-        for key in self._scan(start + (f"{kind}:" if kind else "")):
+        for key in self._scan(start + kind):
             place = key.decode(errors="replace")[len(start) :].rpartition("}:")[0]
             found, colon, name = place.partition(":")
             if colon and place not in seen:
@@ -191,6 +202,7 @@ class State:
         Not atomic, and not for what is in use: a lock that is deleted forgets its
         fencing number, a queue its waiters. Costs the round trips of `names`.
         """
+        get_registry().structure(kind)
         keys = list(self._scan(f"{self._prefix}{{{kind}:{name}}}:"))
         removed: int = self._backend.execute(("UNLINK", *keys)) if keys else 0
         return removed > 0
@@ -252,7 +264,7 @@ class State:
         create = self._factories.get(kind) or self._find_factory(kind)
         chosen = options.get("serializer")
         serializer = self._serializers.get(chosen) or self._find_serializer(chosen)
-        if type(name) is not str or not name:
+        if type(name) is not str or not name or not name.isascii():
             _check_name(kind, name)
         context = StructureContext(
             state=self,
@@ -310,3 +322,4 @@ def _check_name(kind: str, name: object) -> None:
         raise TypeError(f"the name of a {kind} must be a str, not {type(name).__name__}")
     if not name:
         raise ValueError(f"the name of a {kind} must not be empty")
+    check_text(name, f"the name of a {kind}")

@@ -38,10 +38,15 @@ of them was counted: longer than any chunk, and short enough to forget the kille
 
 
 def to_seconds(duration: float | timedelta) -> float:
-    """A duration as a number of seconds."""
+    """A duration as a number of seconds. Raises `TypeError` for what is none."""
     if isinstance(duration, (int, float)):
         return duration
-    return duration.total_seconds()
+    try:
+        return duration.total_seconds()
+    except AttributeError:
+        raise TypeError(
+            f"expected a duration in seconds or as timedelta, got {duration!r:.100}"
+        ) from None
 
 
 class Deadline:

@@ -29,9 +29,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--dir", metavar="FOLDER", help="listen on FOLDER/server.sock, as local:///FOLDER")
     add("--password", help="ask for this password (seen by `ps`: prefer --password-file)")
     add("--password-file", metavar="PATH", help="… the first line of this file")
-    add("--max-clients", type=int, default=MAX_CLIENTS, help=f"({MAX_CLIENTS})")
+    add("--max-clients", type=_positive, default=MAX_CLIENTS, help=f"({MAX_CLIENTS})")
     add("--port-file", metavar="PATH", help="write the TCP port here when listening")
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _password(options: argparse.Namespace) -> str | None:
     if options.password_file is None:
         password: str | None = options.password
+        if password == "":
+            raise ValueError("expected a password, got an empty one: is a variable unset?")
         return password
     with open(options.password_file, encoding="utf-8") as file:
         password = file.readline().rstrip("\r\n")

@@ -59,6 +59,11 @@ def open_backend(settings: Settings) -> ServerBackend:
         backend = ServerBackend(settings, _tcp_opener(settings, address), _REMOTE)
     try:
         backend.execute(("PING",))
+    except CommandError as error:
+        backend.close()
+        # Most of all NOAUTH: a password is asked for, and none was given.
+        message = f"{error} ({settings}: check username and password)"
+        raise CommandError.from_reply(message) from error
     except BaseException:
         backend.close()
         raise
@@ -190,7 +195,8 @@ def _log_in(
             wire.call("SELECT", database)
     except CommandError as error:
         sock.close()
-        raise BackendError(f"{where} refused the login: {error}") from error
+        message = f"{error} ({where}: check username, password and database)"
+        raise CommandError.from_reply(message) from error
     except (TimeoutError, BlockingIOError) as error:
         sock.close()
         raise BackendTimeout(

@@ -148,6 +148,8 @@ class ServerBackend(Backend):
         where = f"the server at {self._settings}"
         if isinstance(error, SharedStateError):
             return error
+        if self._closed:
+            return self._was_closed()
         late = isinstance(error, BlockingIOError)
         what = (
             f"{where} did not answer within {self._settings.timeout:g} s"

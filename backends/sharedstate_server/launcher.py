@@ -166,16 +166,10 @@ def join_folder(folder: str, linger: float) -> tuple[socket.socket, LaunchedServ
     Returns a connected socket, which keeps the server from ending while it is open, and
     the server if it was started by this call.
     """
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    _refuse_foreign(folder)
+    _make_folder(folder)
     # Servers of folders outlive their programs' use of them: collect those that ended.
     _of_folders[:] = [launched for launched in _of_folders if not launched.reap()]
     path = os.path.join(folder, SOCKET_NAME)
-    if not fits_unix_socket(path):
-        raise ConfigError(
-            f"expected a folder whose path leaves room for a socket (about 90 bytes), "
-            f"got {folder!r}; use a shorter path, or a symbolic link"
-        )
     with _locked(folder):
         anchor = _try_connect(path)
         if anchor is not None:
@@ -190,9 +184,23 @@ def join_folder(folder: str, linger: float) -> tuple[socket.socket, LaunchedServ
     return anchor, launched
 
 
-def _refuse_foreign(folder: str) -> None:
-    """Raise for a folder in which somebody else could put a server of theirs."""
-    status = os.stat(folder)
+def _make_folder(folder: str) -> None:
+    """Make the folder, or see that it will do. Raises `ConfigError`.
+
+    It must not be one in which somebody else could put a server of theirs.
+    """
+    if not fits_unix_socket(os.path.join(folder, SOCKET_NAME)):
+        raise ConfigError(
+            f"expected a folder whose path leaves room for a socket (about 90 bytes), "
+            f"got {folder!r}; use a shorter path, or a symbolic link"
+        )
+    if os.path.dirname(folder) == folder:
+        raise ConfigError("expected local:///folder, got local:///: name a folder")
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        status = os.stat(folder)
+    except OSError as error:
+        raise ConfigError(f"cannot use the folder {folder!r}: {error}") from error
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise ConfigError(
             f"expected a folder that belongs to this user, and that only they can write "

@@ -94,7 +94,9 @@ def bind_tcp(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error}") from error
+        raise OSError(
+            error.errno, f"cannot listen on {host}:{port}: {error.strerror}"
+        ) from error
     return listener
 
 

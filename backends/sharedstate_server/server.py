@@ -47,6 +47,8 @@ class Server:
     def __init__(
         self, *, password: str | None = None, max_clients: int = MAX_CLIENTS
     ) -> None:
+        if password == "":
+            raise ValueError("expected a password or None, got an empty one")
         self.loop = EventLoop()
         self.engine = Engine(
             clock_ms=_now_ms,

@@ -78,6 +78,8 @@ def read_key(settings: Settings) -> bytes:
             "pickle_key_file, the same in every process (make one with: "
             "python -c 'import secrets; print(secrets.token_hex(32))')"
         )
+    if text is not None and path is not None:
+        raise ConfigError("'pickle_key' and 'pickle_key_file': give only one")
     key = str(text).encode() if text is not None else _read_key_file(str(path))
     if len(key) < MIN_KEY_BYTES:
         raise ConfigError(

@@ -99,17 +99,21 @@ def _operations(run: Run) -> int:
     return sum(line.operations for line in run.result.lines)
 
 
+def _plural(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def _headline(run: Run) -> Iterator[str]:
     files, operations = len(run.result.counted), _operations(run)
     yield (
         f"{files:,} files, {run.result.bytes / 1e6:,.1f} MB, "
-        f"{len(run.result.counts):,} identifiers by {run.workers} workers "
+        f"{len(run.result.counts):,} identifiers by {_plural(run.workers, 'worker')} "
         f"in {run.seconds:.2f} s: {files / run.seconds:,.0f} files/s, "
         f"{operations / run.seconds:,.0f} ops/s on shared structures"
     )
     reasons = Counter(run.result.reasons.values())
     for reason, count in reasons.most_common():
-        yield f"{count:,} files were not counted: {reason}"
+        yield f"{_plural(count, 'file')} not counted: {reason}"
 
 
 def _losses(outcome: Outcome) -> Iterator[str]:

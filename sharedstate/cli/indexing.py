@@ -77,7 +77,8 @@ class Index:
             self.reasons[number] = str(reason)
             self.errors.add(1)
             return 2
-        self.counts.increment_many({**words, f"{_MARK}{number}": 1})
+        # In one step: the words, that the file is counted, and how large it is.
+        self.counts.increment_many({**words, f"{_MARK}{number}": size + 1})
         self.files.add(1)
         self.bytes.add(size)
         return 3
@@ -92,14 +93,13 @@ class Index:
         """What the workers have brought together."""
         counts = self.counts.copy()
         marks = [word for word in counts if word.startswith(_MARK)]
-        for mark in marks:
-            del counts[mark]
+        sizes = {int(mark.removeprefix(_MARK)): counts.pop(mark) - 1 for mark in marks}
         return Result(
             counts=counts,
-            counted={int(mark.removeprefix(_MARK)) for mark in marks},
+            counted=set(sizes),
             reasons=self.reasons.copy(),
             hands=self.hands.copy(),
-            bytes=self.bytes.value,
+            bytes=sum(sizes.values()),
             lines=[WorkerLine(**line) for line in self.report.get("lines", [])],
         )
 
