@@ -73,10 +73,11 @@ def sha1hex(text: bytes) -> bytes:
 
 
 def _log(level: int, text: bytes) -> None:
-    import logging
+    from sharedstate.log import get_logger
 
-    logger = logging.getLogger("sharedstate.scripts")
-    logger.log(_LOG_LEVELS[int(level)], "%s", text.decode("utf-8", "replace"))
+    get_logger("scripts").log(
+        _LOG_LEVELS[int(level)], "%s", text.decode("utf-8", "replace")
+    )
 
 
 def _load_library(name: bytes) -> Mapping[bytes, Function]:

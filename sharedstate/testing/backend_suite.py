@@ -389,6 +389,8 @@ class LifeSuite:
     def test_closing_twice_is_fine(self, backend: Backend) -> None:
         backend.close()
         backend.close()
+        with pytest.raises(BackendError):
+            backend.execute(("PING",))
 
 
 class BackendSuite(

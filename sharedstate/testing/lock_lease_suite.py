@@ -52,6 +52,7 @@ class LockLeases:
         for lock in locks:
             lock.acquire()
         wait_until_renewed(locks[-1])
+        assert all(lock.owned() for lock in locks)
         for lock in locks:
             lock.release()
 
