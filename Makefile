@@ -32,6 +32,7 @@ lint: $(READY)
 
 bench: $(READY) ## sharedstate beside what you would pick instead, as ratios
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/wakeup.py
 	$(BIN)/python benchmarks/compare.py
 
 clean:
