@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections import deque
 from itertools import islice
 
+from sharedstate_memory.replies import Push
 from sharedstate_server.loop import HANGUP, READABLE, WRITABLE
 from sharedstate_server.requests import RequestParser
 from sharedstate_server.resp import encode_resp2, encode_resp3
@@ -225,7 +226,7 @@ class Connection:
         if self._fd < 0:
             return
         self._write(self._encode_any(reply))
-        if self._output_bytes > MESSAGES_LIMIT_BYTES and self.session.wait is None:
+        if type(reply) is Push and self._output_bytes > MESSAGES_LIMIT_BYTES:
             self._server.log(
                 f"client {self.session.id} was dropped: it left {self._output_bytes} bytes "
                 f"of messages lying (the limit is {MESSAGES_LIMIT_BYTES})"

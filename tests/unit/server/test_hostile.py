@@ -93,6 +93,15 @@ def test_a_reply_may_be_bigger_than_any_limit_for_messages(connect: Connect) -> 
     client.expect(b"$%d\r\n%b\r\n+PONG\r\n" % (len(value), value))
 
 
+def test_an_item_that_was_waited_for_may_be_as_big(connect: Connect) -> None:
+    waiter, other = connect(), connect()
+    item = b"x" * (connection.MESSAGES_LIMIT_BYTES + 8_000_000)
+    waiter.send(b"BLPOP list 60\r\n")
+    other.send(b"*3\r\n$5\r\nRPUSH\r\n$4\r\nlist\r\n$%d\r\n%b\r\n" % (len(item), item))
+    other.expect(b":1\r\n")
+    waiter.expect(b"*2\r\n$4\r\nlist\r\n$%d\r\n%b\r\n" % (len(item), item))
+
+
 def test_a_subscriber_that_does_not_read_is_dropped_and_the_others_are_served(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
