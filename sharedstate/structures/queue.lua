@@ -90,7 +90,10 @@ if item then
   end
   return item
 end
-if redis.call('hexists', KEYS[2], 'shut') == 1 then return -1 end
+local meta = redis.call('hmget', KEYS[2], 'shut', 'putters')
+if meta[1] then return -1 end
+-- Room, and putters that wait all the same: a token was lost with its putter.
+if meta[2] then wake(KEYS[2], 'putters', KEYS[3], places_left(KEYS[1], KEYS[2])) end
 if ARGV[1] == '1' then redis.call('hincrby', KEYS[2], 'getters', 1) end
 return 0
 
@@ -103,7 +106,10 @@ if items then
   end
   return items
 end
-if redis.call('hexists', KEYS[2], 'shut') == 1 then return -1 end
+local meta = redis.call('hmget', KEYS[2], 'shut', 'putters')
+if meta[1] then return -1 end
+-- Room, and putters that wait all the same: a token was lost with its putter.
+if meta[2] then wake(KEYS[2], 'putters', KEYS[3], places_left(KEYS[1], KEYS[2])) end
 if ARGV[1] == '1' then redis.call('hincrby', KEYS[2], 'getters', 1) end
 return 0
 

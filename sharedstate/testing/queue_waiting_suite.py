@@ -45,6 +45,20 @@ class QueueWaiting:
         putting.result(SECONDS)
         assert jobs.get() == "b"
 
+    def test_a_wake_up_that_was_lost_is_made_up_for_by_who_finds_nothing(
+        self, shared_state: State, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sharedstate.waiting, "WAIT_CHUNK", 10 * SECONDS)
+        jobs = shared_state.queue("jobs", maxsize=1)
+        jobs.put("a")
+        putting = in_background(lambda: jobs.put("b"))
+        wait_until(lambda: waiters(jobs, "putters") == 1)
+        # As if another putter had been woken for the room, and killed.
+        items = jobs._context.key("items")
+        assert shared_state.backend.execute(("DEL", items)) == 1
+        assert in_background(jobs.get).result(SECONDS) == "b"
+        putting.result(SECONDS)
+
     def test_a_waiting_putter_is_woken_by_clearing(self, shared_state: State) -> None:
         jobs = shared_state.queue("jobs", maxsize=1)
         jobs.put("a")
