@@ -76,8 +76,12 @@ def _begin(url: str) -> None:
 
 def take_back() -> None:
     """Take back what was begun and no backend has made its own. Twice is fine."""
-    while _begun:
-        _begun.pop()()
+    while True:
+        try:
+            take_back_one = _begun.pop()
+        except IndexError:
+            return
+        take_back_one()
 
 
 def _start(load: Callable[[], object], url: str) -> None:

@@ -104,8 +104,8 @@ class LocalBackend(ServerBackend):
         """As the base has it, with the server's last words if it has ended."""
         explained = super().explain(error, sent)
         reason = self._launched.why_it_ended()
-        if reason is None:
-            return explained
+        if reason is None or isinstance(error, SharedStateError):
+            return explained  # What `_open` raises says it already.
         return type(explained)(
             f"{explained}. This program's private server ended: {reason}"
         )

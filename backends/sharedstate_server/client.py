@@ -87,12 +87,12 @@ class ServerBackend(Backend):
     # one, and no reply goes to the wrong caller.
 
     def execute(self, command: Command) -> Reply:
+        packed = pack(command)
         try:
             wires = self._local.wires
             wire = wires.pop()
         except (AttributeError, IndexError):
             wires, wire = self._open_for_thread()
-        packed = pack(command)
         sent = 0
         try:
             sent = wire.send(packed)
@@ -102,9 +102,9 @@ class ServerBackend(Backend):
                 reply = self._finish(wire, packed, sent, reply)
         except BaseException as error:
             self.drop(wire)
-            if command[0] == "WAIT":
+            if command[0] == "WAIT" and isinstance(error, OSError):
                 # It speaks of what its connection wrote; another one wrote nothing.
-                sent = 1
+                raise self.explain(error, 0) from error
             return self._recover(packed, sent, error, is_repeatable(command[0]))
         wires.append(wire)
         if type(reply) is Refusal:
@@ -274,12 +274,12 @@ class ServerBackend(Backend):
         self, script: Script, keys: Sequence[Key], arguments: Sequence[Argument] = ()
     ) -> Reply:
         # As flat as `execute`, for the same reason.
+        packed = pack(("EVALSHA", script.sha, len(keys), *keys, *arguments))
         try:
             wires = self._local.wires
             wire = wires.pop()
         except (AttributeError, IndexError):
             wires, wire = self._open_for_thread()
-        packed = pack(("EVALSHA", script.sha, len(keys), *keys, *arguments))
         sent = 0
         try:
             sent = wire.send(packed)

@@ -132,20 +132,24 @@ def begin(url: str) -> Callable[[], None] | None:
     _begun.append(launched)
 
     def take_back() -> None:
-        if launched in _begun:
+        try:
             _begun.remove(launched)
-            launched.end()
+        except ValueError:
+            return  # It has become somebody's.
+        launched.end()
 
     return take_back
 
 
 def start_private() -> LaunchedServer:
     """Start a server that ends with this process. Does not wait until it is up."""
-    while _begun:
-        launched = _begun.pop()
+    while True:
+        try:
+            launched = _begun.pop()
+        except IndexError:
+            return _start_private()
         if launched.is_ours:
             return launched
-    return _start_private()
 
 
 def _start_private() -> LaunchedServer:

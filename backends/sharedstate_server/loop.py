@@ -84,8 +84,9 @@ class EventLoop:
         self._soon: list[Callable[[], None]] = []
         self._running = False
         self._next_due = 0.0
-        self.on_failure: Callable[[int], None] = self.forget
-        """Called while a handler's exception is handled. The file must not stay ready."""
+        self.on_failure: Callable[[int], None] = _raise_again
+        """Called with the file while its handler's exception is handled. The file must
+        not stay ready. Without one, the exception ends the loop."""
         self.on_alarm: Callable[[], float | None] = lambda: None
         """Called with the timers. Does what is due by deadlines of its own, and returns
         the next one (monotonic seconds). An earlier one is announced by `wake_by`."""
@@ -167,3 +168,8 @@ class EventLoop:
         actions, self._soon = self._soon, []
         for action in actions:
             action()
+
+
+def _raise_again(fd: int) -> None:
+    """Let the exception that is being handled go on."""
+    raise

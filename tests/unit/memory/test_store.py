@@ -13,6 +13,7 @@ import sharedstate
 from sharedstate.backend import Script
 from sharedstate.config import Settings
 from sharedstate.errors import BackendError, ConfigError, NotSupported
+from sharedstate.testing.background import wait_until
 from sharedstate_memory import subscription
 from sharedstate_memory.backend import MemoryBackend, to_words
 from sharedstate_memory.store import Store, open_store
@@ -149,8 +150,7 @@ def test_closing_ends_the_waits_of_other_threads() -> None:
     thread = threading.Thread(target=wait)
     engine = store_of(backend).engine
     thread.start()
-    while not len(engine.waits):
-        time.sleep(0.001)
+    wait_until(lambda: len(engine.waits) == 1)
     backend.close()
     thread.join(LONG_SECONDS)
     assert [type(error) for error in errors] == [BackendError]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 
+import pytest
+
 from sharedstate_server.loop import READABLE, WRITABLE, EventLoop
 
 
@@ -44,6 +46,43 @@ def test_a_handler_may_forget_a_file_that_is_ready_in_the_same_turn() -> None:
         for end in pair:
             end.close()
     assert len(called) == 1
+
+
+def test_a_handler_that_fails_is_reported_and_the_others_go_on() -> None:
+    loop = EventLoop()
+    bad, good = socket.socketpair(), socket.socketpair()
+    failed: list[int] = []
+
+    def fail(mask: int) -> None:
+        raise ValueError("a mistake")
+
+    def report(fd: int) -> None:
+        failed.append(fd)
+        loop.forget(fd)
+        good[1].send(b"x")
+
+    loop.on_failure = report
+    loop.watch(bad[0].fileno(), READABLE, fail)
+    loop.watch(good[0].fileno(), READABLE, lambda mask: loop.stop())
+    bad[1].send(b"x")
+    loop.run()
+    assert failed == [bad[0].fileno()]
+    for end in (*bad, *good):
+        end.close()
+
+
+def test_without_anybody_to_report_to_a_failure_ends_the_loop() -> None:
+    loop = EventLoop()
+    ours, theirs = socket.socketpair()
+
+    def fail(mask: int) -> None:
+        raise ValueError("a mistake")
+
+    with ours, theirs:
+        loop.watch(ours.fileno(), READABLE, fail)
+        theirs.send(b"x")
+        with pytest.raises(ValueError, match="a mistake"):
+            loop.run()
 
 
 def test_the_mask_of_a_watched_file_can_change() -> None:
