@@ -65,8 +65,9 @@ class WorkerPool:
     A pool serves once. It is a context manager: it starts on entering, and on leaving
     stops the workers that are left. Call `join` inside to let them finish.
 
-    Raises `ConfigError` for a wrong argument and for the missing package, and
-    `NotSupported` for a state that other processes cannot reach (`memory://`).
+    Raises `TypeError` for an argument of a wrong type, `ConfigError` for a wrong number
+    and for the missing package, and `NotSupported` for a state that other processes
+    cannot reach (`memory://`).
     """
 
     def __init__(  # noqa: PLR0913 (options are flat, as in the standard library's pools)

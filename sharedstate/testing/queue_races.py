@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -139,8 +140,18 @@ class QueueRaces:
                     taken.append(victim.pipe.recv())
                 except EOFError:
                     break
-        while not putting.done() or not jobs.empty():
-            taken += jobs.get_many(BOUND, timeout=SECONDS)
+
+        def end() -> None:
+            assert putting.result(SECONDS) == 500
+            jobs.shutdown()
+
+        ending = in_background(end)
+        # To the end, which the queue tells: the last item may be taken before the putter
+        # knows that it was put.
+        with suppress(QueueShutDown):
+            while True:
+                taken += jobs.get_many(BOUND, timeout=SECONDS)
+        ending.result(SECONDS)
         assert taken == sorted(set(taken))
         # It may have had one item that it could not tell of any more.
         assert len(taken) >= 499
