@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.installed
 URL ?= local://
 
-.PHONY: demo test check lint bench clean
+.PHONY: demo test check lint bench bench-server compatibility clean
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -34,6 +34,15 @@ bench: $(READY) ## sharedstate beside what you would pick instead, as ratios
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/wakeup.py
 	$(BIN)/python benchmarks/compare.py
+
+compatibility: $(READY) ## Write the tables of docs/compatibility.md from the command table
+	$(BIN)/python -m tests.compatibility
+
+bench-server: $(READY) ## The built-in server beside redis-server: rates, latency, eviction, memory
+	$(BIN)/python benchmarks/server.py
+	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/eviction.py
+	$(BIN)/python benchmarks/memory.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks dist build

@@ -64,6 +64,15 @@ class Wait:
         self.is_over = False
 
 
+class Hold(Wait):
+    """One session that waits until it is released, for no key and no time."""
+
+    __slots__ = ()
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session, (), _never, null=None, deadline_ms=None)
+
+
 class Waits:
     """Everybody who waits in one engine."""
 
@@ -79,6 +88,11 @@ class Waits:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def timed_count(self) -> int:
+        """How many of them wait for a time only."""
+        return sum(not wait.is_over for _, _, wait in self._heap)
+
     def block(
         self,
         session: Session,
@@ -91,8 +105,9 @@ class Waits:
         """Let a session wait for `serve(key)` to give a reply for one of its keys.
 
         `serve` takes what is there and returns the reply, or returns NOT_SERVED; it runs
-        as a unit of its own. `null` is the reply when `timeout_ms` passes first; zero
-        waits for ever. In a transaction or a script nothing blocks: `null` at once.
+        as a unit of its own, and names the events and effects of its changes. `null` is
+        the reply when `timeout_ms` passes first; zero waits for ever. In a transaction or
+        a script nothing blocks: `null` at once.
         """
         if not session.may_block:
             return null
@@ -108,6 +123,18 @@ class Waits:
             self._serial += 1
             heappush(self._heap, (deadline_ms, self._serial, wait))
         return BLOCKED
+
+    def hold(self, session: Session) -> Hold:
+        """Let a session wait until it is released."""
+        wait = Hold(session)
+        self._count += 1
+        session.wait = wait
+        session.enter(blocked)
+        return wait
+
+    def release(self, wait: Hold) -> None:
+        """End a session's wait. Its reply is the caller's affair."""
+        self._leave_lines(wait)
 
     def note_ready(self, db: Keyspace, key: bytes) -> None:
         """Remember that a key somebody waits for has changed."""
@@ -162,14 +189,14 @@ class Waits:
                 self._end_unit(db)
 
     def _end_unit(self, db: Keyspace) -> None:
-        effects = self._engine.effects
-        if effects is not None:
-            effects.end_command(db.index, [])
-            effects.end_unit()
+        # What serves names the events of its changes: no command runs.
+        self._engine.end_command(db.index, [])
+        if self._engine.effects is not None:
+            self._engine.effects.end_unit()
 
     def _finish(self, wait: Wait, reply: Reply) -> None:
         self._leave_lines(wait)
-        wait.session.deliver(reply)
+        wait.session.answer(reply)
 
     def _leave_lines(self, wait: Wait) -> None:
         wait.is_over = True
@@ -188,6 +215,10 @@ class Waits:
         if len(self._heap) > 2 * self._count + _FINISHED_KEPT:
             self._heap = [entry for entry in self._heap if not entry[2].is_over]
             heapify(self._heap)
+
+
+def _never(key: bytes) -> Reply:
+    return NOT_SERVED
 
 
 def blocked(session: Session, argv: list[bytes]) -> Reply:

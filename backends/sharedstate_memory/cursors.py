@@ -46,6 +46,14 @@ class Cursors:
     def __init__(self) -> None:
         self._layouts: dict[int, _Layout] = {}
 
+    def forget(self, elements: object) -> None:
+        """Keep nothing of a container that is to be freed."""
+        self._layouts.pop(id(elements), None)
+
+    def forget_all(self) -> None:
+        """Keep nothing of any container."""
+        self._layouts.clear()
+
     def page(
         self,
         elements: dict[bytes, T] | set[bytes],

@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 
 
 class Effects:
-    """The effects of the unit that runs now, and who wants them."""
+    """The effects of the unit that runs now, and who wants them.
 
-    __slots__ = ("_replacement", "_unit", "changed", "listener")
+    A script may silence what its commands do (`is_silent`), but not that keys expire.
+    """
+
+    __slots__ = ("_replacement", "_unit", "changed", "is_silent", "listener")
 
     def __init__(self, listener: Callable[[int, list[bytes]], None]) -> None:
         self.listener = listener
         self.changed = False
+        self.is_silent = False
         self._replacement: list[list[bytes]] = []
         self._unit: list[tuple[int, list[bytes]]] = []
 
@@ -39,7 +43,7 @@ class Effects:
 
     def end_command(self, database: int, argv: list[bytes]) -> None:
         """Note what the command that has just run did."""
-        if self.changed:
+        if self.changed and not self.is_silent:
             for effect in self._replacement or (argv,):
                 self._unit.append((database, effect))
         self.changed = False

@@ -13,104 +13,136 @@ for a key, and lets time run on.
 
 from __future__ import annotations
 
+from sharedstate_memory.acl import Users
 from sharedstate_memory.blocking import Waits
-from sharedstate_memory.commands.registry import load_families
+from sharedstate_memory.chores import Chores
+from sharedstate_memory.commands.registry import load_families, resolve_fully
 from sharedstate_memory.cursors import Cursors
 from sharedstate_memory.disposal import Disposal
+from sharedstate_memory.draws import Draws
 from sharedstate_memory.effects import Effects
-from sharedstate_memory.expiry import ActiveExpiry
+from sharedstate_memory.events import follow_setting as follow_events
+from sharedstate_memory.eviction import Eviction
 from sharedstate_memory.keyspace import Keyspace
+from sharedstate_memory.latency import Latency
+from sharedstate_memory.monitors import monitor_no_more
 from sharedstate_memory.pubsub import Channels
+from sharedstate_memory.replies import CommandFailure
 from sharedstate_memory.session import Session
+from sharedstate_memory.settings import Settings
+from sharedstate_memory.sizes import unevenness_of
+from sharedstate_memory.slow_log import SlowLog
+from sharedstate_memory.statistics import Statistics, follow_thresholds
+from sharedstate_memory.tracking import follow_setting as follow_tracking
+from sharedstate_memory.tracking import untrack
 from sharedstate_memory.transactions import unwatch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sized
+    from collections.abc import Callable
     from random import Random
+    from typing import Any
 
-    from sharedstate_memory.replies import Reply
-    from sharedstate_memory.scripting import Scripts
+    from sharedstate_memory.acl import AclFile
+    from sharedstate_memory.events import Events
+    from sharedstate_memory.functions import Functions
+    from sharedstate_memory.keyspace import Value
+    from sharedstate_memory.monitors import Monitors
+    from sharedstate_memory.pauses import Pause
+    from sharedstate_memory.replies import ErrorReply, Reply
+    from sharedstate_memory.scripting import BusyScript, Scripts
+    from sharedstate_memory.tracking import Tracking
 
-DEFAULT_DATABASES = 16
 
-# What CONFIG GET answers until the owner knows better.
-_CONFIG = {
-    b"appendonly": b"no",
-    b"maxmemory": b"0",
-    b"maxmemory-policy": b"noeviction",
-    b"save": b"",
-    b"timeout": b"0",
-}
-
-DEFAULT_SCRIPT_TIME_LIMIT_MS = 5000
+CRON_INTERVAL_S = 0.1
 
 
 class Engine:
     """The data and everything that happens to it. One thread at a time may use it.
 
-    `info` and `config` are the owner's to fill: what INFO and CONFIG GET say besides.
+    `info` and `owner_facts` are the owner's to fill: what INFO says besides (see
+    `information.py`). An owner that has settings of its own passes them in.
     """
 
-    redis_version = "7.0.15"
-    """The Redis whose behaviour this engine follows."""
-
-    __slots__ = (
-        "_clock_ms",
-        "_disposal",
-        "_expiry",
-        "_last_session_id",
-        "_now_ms",
-        "channels",
-        "config",
-        "cursors",
-        "databases",
-        "effects",
-        "expired_keys",
-        "info",
-        "on_shutdown",
-        "password",
-        "pending",
-        "processed",
-        "random",
-        "script_time_limit_ms",
-        "scripts",
-        "sessions",
-        "started_at_ms",
-        "waits",
-    )
+    redis_version = "7.4.0"
+    """The Redis that clients may take this engine for. It behaves as 7.0 where that and
+    later ones differ; what came with 7.2 and 7.4 and is there (the expiry of fields,
+    CLIENT SETINFO and NO-TOUCH) is behaved as they do. Some clients look at it before
+    they cache what they have read."""
 
     def __init__(
         self,
         *,
         clock_ms: Callable[[], int],
+        clock_us: Callable[[], int] | None = None,
         random: Random,
-        databases: int = DEFAULT_DATABASES,
+        settings: Settings | None = None,
         password: bytes | None = None,
     ) -> None:
         load_families()
-        self._clock_ms = clock_ms
+        self._begin_alone()
+        self.clock_ms = clock_ms
+        self._clock_us = clock_us
         self._now_ms: int | None = None
         self.random = random
-        self.password = password
+        self.settings = Settings() if settings is None else settings
+        if password is not None:
+            self.settings.load("requirepass", [password.decode("utf-8", "surrogateescape")])
         self.started_at_ms = clock_ms()
         self.pending = False
-        self.processed = 0
         self.expired_keys = 0
-        self.effects: Effects | None = None
-        self.on_shutdown: Callable[[], None] | None = None
-        self.scripts: Scripts | None = None
-        self.script_time_limit_ms = DEFAULT_SCRIPT_TIME_LIMIT_MS
-        self.info: dict[str, int | str] = {}
-        self.config = {**_CONFIG, b"databases": b"%d" % databases}
+        self.evicted_keys = 0
+        self.used_bytes = 0
+        self.client_bytes = 0
+        self._lacks_room = False
         self.sessions: dict[int, Session] = {}
+        self.users = Users(self)
+        self.statistics = Statistics(self)
+        self.slow_log = SlowLog(clock_ms)
+        self.latency = Latency(clock_ms)
         self._last_session_id = 0
         self._disposal = Disposal()
-        self.databases = [Keyspace(self, index) for index in range(databases)]
+        self.databases = [
+            Keyspace(self, index) for index in range(self.settings["databases"])
+        ]
         self.waits = Waits(self)
         self.channels = Channels()
         self.cursors = Cursors()
-        self._expiry = ActiveExpiry(self.databases)
+        self.draws = Draws(random)
+        self.eviction = Eviction(self)
+        self.chores = Chores(self)
+        self.script_time_limit_ms: int = self.settings["busy-reply-threshold"]
+        follow_events(self)
+        follow_thresholds(self)
+        self.settings.on_change("notify-keyspace-events", lambda: follow_events(self))
+        self.settings.on_change("tracking-table-max-keys", lambda: follow_tracking(self))
+        self.settings.on_change("requirepass", self.users.take_password)
+        self.settings.on_change("busy-reply-threshold", self._take_script_limit)
+
+    def _begin_alone(self) -> None:
+        """What exists only while somebody wants it."""
+        self.effects: Effects | None = None
+        self.events: Events | None = None
+        self.tracking: Tracking | None = None
+        self.busy: BusyScript | None = None
+        self.pause: Pause | None = None
+        self.monitors: Monitors | None = None
+        self.is_watchful = False
+        self.scripts: Scripts | None = None
+        self.functions: Functions | None = None
+        self.on_busy: Callable[[], None] | None = None
+        self.on_purge: Callable[[], None] | None = None
+        self.on_shutdown: Callable[[], None] | None = None
+        self.on_log: Callable[[str, str], None] | None = None
+        self.on_warning: Callable[[str], None] | None = None
+        self.acl_file: AclFile | None = None
+        self.info: dict[str, int | str] = {}
+        self.owner_facts: Callable[[], dict[str, dict[str, int | str]]] | None = None
+
+    # -- settings
+
+    def _take_script_limit(self) -> None:
+        self.script_time_limit_ms = self.settings["busy-reply-threshold"]
 
     # -- sessions
 
@@ -120,7 +152,7 @@ class Engine:
         """
         self._last_session_id += 1
         session = Session(self, self._last_session_id, deliver)
-        session.opened_at_ms = self._clock_ms()
+        session.opened_at_ms = self.clock_ms()
         self.sessions[session.id] = session
         return session
 
@@ -132,9 +164,89 @@ class Engine:
         self.waits.forget(session)
         unwatch(session)
         self.channels.leave_all(session)
+        untrack(session)
+        monitor_no_more(session)
         session.transaction = None
         session.closing = True
         session.rest()
+        # The connection knows the session, so the session forgets the connection: a cycle
+        # would stay until the next look for garbage, which may be far away.
+        session.transport = None
+        session.deliver = _deliver_to_nobody
+
+    def disconnect(self, session: Session) -> None:
+        """End a session, with its connection if it has one. It waits for nothing more:
+        what comes for it now is for others.
+        """
+        self.waits.forget(session)
+        if session.transport is None:
+            self.close_session(session)
+        else:
+            session.transport.close_soon()
+
+    def review_sessions(self) -> None:
+        """Let every session look again which guard it needs (`guards.py`). To be called
+        when something that concerns all of them has changed.
+        """
+        self.is_watchful = bool(self.busy or self.pause or self.monitors)
+        for session in self.sessions.values():
+            session.review()
+
+    # -- failures
+
+    def note_failure(self, argv: list[bytes], failure: CommandFailure) -> ErrorReply:
+        """Count a command that failed while it ran. Returns its reply."""
+        try:
+            resolve_fully(argv)
+        except CommandFailure:
+            return self.note_rejection(argv, failure)
+        self.statistics.failed[argv[0]] += 1
+        return self._note_error(failure)
+
+    def note_rejection(self, argv: list[bytes], failure: CommandFailure) -> ErrorReply:
+        """Count a command that was refused before it ran. Returns its reply."""
+        self.statistics.note_rejection(argv)
+        return self._note_error(failure)
+
+    def _note_error(self, failure: CommandFailure) -> ErrorReply:
+        reply = failure.reply
+        self.statistics.errors[reply.text.partition(b" ")[0]] += 1
+        return reply
+
+    def reset_statistics(self) -> None:
+        """Let everything that is counted begin again."""
+        self.statistics.reset()
+        self.expired_keys = self.evicted_keys = 0
+        for database in self.databases:
+            database.hits = database.misses = database.expired_fields = 0
+
+    # -- memory
+
+    def is_out_of_memory(self) -> bool:
+        """Whether memory is short, and no room could be made before the unit that runs:
+        nobody is evicted in the middle of it.
+        """
+        return self._lacks_room and self.used_bytes > self.eviction.limit_bytes
+
+    def make_room(self) -> bool:
+        """Evict keys if memory is short. False if it is still so."""
+        self._lacks_room = (
+            self.used_bytes > self.eviction.limit_bytes and not self.eviction.make_room()
+        )
+        return not self._lacks_room
+
+    def overhead_bytes(self) -> int:
+        """What is taken for others than the data: scripts, the clients' buffers, and the
+        room left free in the tables of keys.
+        """
+        scripts = 0 if self.scripts is None else self.scripts.used_bytes()
+        functions = 0 if self.functions is None else self.functions.used_bytes()
+        return scripts + functions + self.client_bytes + unevenness_of(self.databases)
+
+    def dispose(self, budget_s: float) -> None:
+        """Free what was removed and is still to be freed, for so many seconds."""
+        if self._disposal:
+            self.used_bytes -= self._disposal.run(budget_s)
 
     # -- time
 
@@ -143,9 +255,17 @@ class Engine:
         """The time of the running unit, in milliseconds since the epoch."""
         now_ms = self._now_ms
         if now_ms is None:
-            now_ms = self._now_ms = self._clock_ms()
+            now_ms = self._now_ms = self.clock_ms()
             self.pending = True
         return now_ms
+
+    @property
+    def now_us(self) -> int:
+        """As `now_ms`, in microseconds if the owner's clock tells them."""
+        now_us = 1000 * self.now_ms
+        if self._clock_us is None:
+            return now_us
+        return min(max(self._clock_us(), now_us), now_us + 999)
 
     # -- units
 
@@ -173,40 +293,65 @@ class Engine:
         """End one command among the several of a unit."""
         if self.effects is not None:
             self.effects.end_command(database, argv)
+        if self.events is not None:
+            self.events.end_command(argv)
 
     def settle(self, database: int, argv: list[bytes]) -> None:
         """End a unit: hand its effects over, serve who waited for its keys, let time run.
 
         `argv` is the command that ran last, in `database`.
         """
+        if self.busy is not None:
+            return  # Others get their turn in the middle of a script's unit.
         self.pending = False
         if self.effects is not None:
             self.effects.end_command(database, argv)
             self.effects.end_unit()
+        if self.events is not None:
+            self.events.end_command(argv)
         if self.waits.ready:
             self.waits.serve()
+        if self.tracking is not None:
+            self.tracking.end_unit()
         self._now_ms = None
         self.pending = False
 
+    @property
+    def processed(self) -> int:
+        """How many commands were executed, those of transactions and scripts included."""
+        return sum(self.statistics.calls.values())
+
     # -- what the owner calls
 
-    def cron(self) -> None:
+    def cron(self, interval_s: float = CRON_INTERVAL_S) -> None:
         """Do what is due in the background, for at most a few milliseconds.
 
-        Call it about ten times a second: it removes expired keys and frees big values.
+        Call it every `interval_s`, ten times a second or more often, and more often still
+        while it `is_behind`: it removes expired keys and frees big values.
         """
-        self._expiry.run_adaptively(self.now_ms)
-        if self._disposal:
-            self._disposal.run()
+        self.chores.run(interval_s)
         self.settle(0, [])
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the cron left something to do: it should come again soon."""
+        return self.chores.is_behind or bool(self._disposal)
+
     def expire_waits(self) -> None:
-        """Give the sessions whose blocking command timed out their null replies."""
-        self.waits.expire(self._clock_ms())
+        """Give the sessions whose blocking command timed out their null replies, and
+        serve those who waited for a pause that is over.
+        """
+        now_ms = self.clock_ms()
+        self.waits.expire(now_ms)
+        if self.pause is not None:
+            self.pause.end_if_over(now_ms)
 
     def next_wait_deadline_ms(self) -> int | None:
-        """When the next blocking command times out; None when none does."""
-        return self.waits.next_deadline_ms()
+        """When the next blocking command times out, or a pause is over; None for never."""
+        deadline_ms = self.waits.next_deadline_ms()
+        if self.pause is None:
+            return deadline_ms
+        return min(self.pause.until_ms, deadline_ms or self.pause.until_ms)
 
     def cancel_wait(self, session: Session) -> bool:
         """Give a session's wait up, as if its time had passed: its null reply is
@@ -214,9 +359,26 @@ class Engine:
         """
         return self.waits.cancel(session)
 
-    def discard(self, value: Sized) -> None:
+    def discard(self, value: Value) -> None:
         """Free a value that may be big, a slice at a time."""
+        self.draws.forget(value)
+        self.cursors.forget(value)
         self._disposal.add(value)
+
+    @property
+    def disposals(self) -> tuple[int, int]:
+        """How many values and databases are still to be freed, and how many have been."""
+        return len(self._disposal), self._disposal.done
+
+    def discard_scrap(self, container: list[Any] | dict[Any, Any]) -> None:
+        """Free a table that is not counted, a slice at a time."""
+        self._disposal.add_scrap(container)
+
+    def discard_database(self, data: dict[bytes, Value]) -> None:
+        """Free all keys of a database, a slice at a time."""
+        self.draws.forget_all()
+        self.cursors.forget_all()
+        self._disposal.add_database(data)
 
 
 def _deliver_to_nobody(reply: Reply) -> None:

@@ -1,116 +1,77 @@
-"""INFO: facts about the engine and its server, by sections."""
+"""INFO: facts about the engine and its server, by sections, as Redis 7.0 names them.
+
+Each section is a function that gathers its facts when they are asked for. What only the
+owner of the engine knows (sockets, files, the process) takes the place of the engine's
+own fact of the same name. It comes from `Engine.info`, which stays as it was filled, and
+by sections from `Engine.owner_facts`, which is called, and may add facts.
+
+Source: https://redis.io/docs/latest/commands/info/
+"""
 
 from __future__ import annotations
 
-import os
-import sys
+from sharedstate_memory import information_memory as memory
+from sharedstate_memory import information_server as server
+from sharedstate_memory import information_statistics as statistics
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TypeAlias
 
     from sharedstate_memory.engine import Engine
 
-    Facts: TypeAlias = dict[str, int | str]
+    Fact: TypeAlias = int | str
+    Facts: TypeAlias = dict[str, Fact]
 
-# Where the owner's facts (`Engine.info`) are shown; others are shown under Server.
-_SECTION_OF_FACT = {
-    "connected_clients": "clients",
-    "maxclients": "clients",
-    "total_connections_received": "stats",
-    "total_net_input_bytes": "stats",
-    "total_net_output_bytes": "stats",
-    "rejected_connections": "stats",
+_SECTIONS: dict[str, Callable[[Engine], Facts]] = {
+    "Server": server.describe_server,
+    "Clients": server.describe_clients,
+    "Memory": memory.describe_memory,
+    "Persistence": server.describe_persistence,
+    "Stats": statistics.describe_totals,
+    "Replication": server.describe_replication,
+    "CPU": server.describe_cpu,
+    "Modules": server.describe_modules,
+    "Commandstats": statistics.describe_commands,
+    "Errorstats": statistics.describe_errors,
+    "Latencystats": statistics.describe_latencies,
+    "Cluster": server.describe_cluster,
+    "Keyspace": server.describe_keyspace,
 }
 
-_EVERYTHING = frozenset(("default", "all", "everything"))
+# Shown when they are asked for, by name or with all others.
+_DETAILED = frozenset(("Commandstats", "Latencystats"))
 
 
 def describe(engine: Engine, wanted: set[str]) -> str:
-    """The sections that are wanted, all if none is named, as Redis writes them."""
-    sections = {
-        "server": _server(engine),
-        "clients": _clients(engine),
-        "memory": _memory(engine),
-        "stats": _stats(engine),
-        "replication": _replication(),
-        "keyspace": _keyspace(engine),
-    }
-    for name, fact in engine.info.items():
-        sections[_SECTION_OF_FACT.get(name, "server")][name] = fact
-    shown = sections.keys() if not wanted or wanted & _EVERYTHING else wanted
-    texts = [
-        _write(name.capitalize(), facts)
-        for name, facts in sections.items()
-        if name in shown
+    """The sections that are wanted, by lower-case names; the usual ones if none is."""
+    facts = gather(engine, _choose(wanted))
+    return "\r\n".join(_write(name, facts[name]) for name in facts)
+
+
+def gather(engine: Engine, names: list[str]) -> dict[str, Facts]:
+    """The facts of sections, by the sections' names as they are written."""
+    owners = engine.owner_facts() if names and engine.owner_facts is not None else {}
+    found: dict[str, Facts] = {}
+    for name in names:
+        facts = found[name] = _SECTIONS[name](engine)
+        facts.update((fact, engine.info[fact]) for fact in facts.keys() & engine.info)
+        facts.update(owners.get(name, {}))
+    return found
+
+
+def _choose(wanted: set[str]) -> list[str]:
+    if wanted & {"all", "everything"}:
+        return list(_SECTIONS)
+    shows_usual = not wanted or "default" in wanted
+    return [
+        name
+        for name in _SECTIONS
+        if name.lower() in wanted or (shows_usual and name not in _DETAILED)
     ]
-    return "\r\n".join(texts)
 
 
 def _write(title: str, facts: Facts) -> str:
     lines = [f"{name}:{fact}\r\n" for name, fact in facts.items()]
     return f"# {title}\r\n" + "".join(lines)
-
-
-def _server(engine: Engine) -> Facts:
-    uptime_s = (engine.now_ms - engine.started_at_ms) // 1000
-    return {
-        "redis_version": engine.redis_version,
-        "sharedstate_version": _distribution_version(),
-        "redis_mode": "standalone",
-        "arch_bits": 64 if sys.maxsize > 2**32 else 32,
-        "process_id": os.getpid(),
-        "uptime_in_seconds": uptime_s,
-        "uptime_in_days": uptime_s // 86400,
-    }
-
-
-def _distribution_version() -> str:
-    from importlib import metadata  # here, because it takes milliseconds to import
-
-    try:
-        return metadata.version("sharedstate")
-    except metadata.PackageNotFoundError:
-        return "unknown"
-
-
-def _clients(engine: Engine) -> Facts:
-    return {
-        "connected_clients": len(engine.sessions),
-        "blocked_clients": len(engine.waits),
-    }
-
-
-def _memory(engine: Engine) -> Facts:
-    import resource
-
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    # Kilobytes, but for macOS, where it is bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return {
-        "used_memory_peak": usage.ru_maxrss * unit,
-        "maxmemory": 0,
-        "maxmemory_policy": "noeviction",
-    }
-
-
-def _stats(engine: Engine) -> Facts:
-    return {
-        "total_commands_processed": engine.processed,
-        "expired_keys": engine.expired_keys,
-        "evicted_keys": 0,
-        "pubsub_channels": engine.channels.channel_count,
-        "pubsub_patterns": engine.channels.pattern_count,
-    }
-
-
-def _replication() -> Facts:
-    return {"role": "master", "connected_slaves": 0}
-
-
-def _keyspace(engine: Engine) -> Facts:
-    return {
-        f"db{db.index}": f"keys={len(db.data)},expires={len(db.deadlines)},avg_ttl=0"
-        for db in engine.databases
-        if db.data
-    }

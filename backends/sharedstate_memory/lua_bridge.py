@@ -6,14 +6,14 @@
     ◄── a plain value, or None, its kind, and its content
 
 Bytes, whole numbers and "nothing" (False) travel as they are: they are most of what
-scripts exchange, and a call of Lua's to Python with them costs about 0.4 µs. The rest is
+scripts exchange, and a call of Lua's to Python with them costs about 0.3 µs. The rest is
 the subject of `lua_values.py`.
 
-Memory is bounded twice. A script may fill `MEMORY_LIMIT_BYTES`; Lua itself is refused
-more only `HEADROOM_BYTES` later. The allocator's refusal is an ordinary error in Lua
-code, but would end the process while a value is on its way from Python, so the way is
-only taken with room to spare: the sandbox looks before each call, and what is bigger
-than `LARGE_BYTES` asks here first.
+Scripts have one runtime and the functions of libraries another, so that either can be
+flushed without the other.
+
+Its memory is bounded (`lua_memory.py`), and so is the time of a run: the sandbox looks
+here at the time, again and again.
 """
 
 from __future__ import annotations
@@ -23,74 +23,72 @@ from time import monotonic
 
 import lupa.lua51 as lupa  # type: ignore[import-untyped]
 
-from sharedstate_memory.commands.registry import lookup
-from sharedstate_memory.lua_values import (
-    ERROR,
-    FAILURE,
-    LuaValues,
-    size_bytes,
+from sharedstate_memory.lua_memory import (
+    HEADROOM_BYTES,
+    LARGE_BYTES,
+    MEMORY_LIMIT_BYTES,
+    MOST_ON_STACK,
+    NO_ROOM,
+    LuaMemory,
 )
-from sharedstate_memory.replies import OK, CommandFailure, ErrorReply
+from sharedstate_memory.lua_values import ERROR, FAILURE, LuaValues, size_bytes
+from sharedstate_memory.replies import CommandFailure, ErrorReply
+from sharedstate_memory.script_commands import (
+    OUT_OF_MEMORY,
+    ScriptCommands,
+    as_arguments,
+    command_function,
+    is_permitted,
+)
+from sharedstate_memory.scripting import BusyScript
+from sharedstate_memory.shebang import FLAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sharedstate_memory.commands.registry import Bound
     from sharedstate_memory.engine import Engine
     from sharedstate_memory.lua_values import LuaValue
     from sharedstate_memory.replies import Reply
-    from sharedstate_memory.scripting import LoadedScript
+    from sharedstate_memory.scripting import Program
     from sharedstate_memory.session import Session
-
-MEMORY_LIMIT_BYTES = 128 << 20
-"""How much a script may hold, the Lua code of all scripts included."""
-
-HEADROOM_BYTES = 64 << 20
-"""What is kept free beyond, for values that are on their way."""
-
-LARGE_BYTES = 1 << 20
-"""From this size on, a value asks whether there is room."""
-
-# So many values fit on Lua's stack with certainty; it ends at 8000.
-MOST_ON_STACK = 4000
 
 # Instructions between two looks at the time: about half a millisecond.
 _HOOK_INTERVAL = 50_000
 
-# Compiled, a script takes no more than so many times its size.
-_COMPILED_FACTOR = 32
+# How long a library may take to register its functions: nobody is served meanwhile.
+LOAD_LIMIT_MS = 500
 
-# Commands whose subcommands, and not they themselves, are marked `noscript` in Redis.
-_CONTAINERS = frozenset(("CLIENT", "CONFIG", "SCRIPT"))
-
-_WRONG_ARGUMENT = b"ERR Lua redis lib command arguments must be strings or integers"
-_UNKNOWN = b"ERR Unknown Redis command called from script"
-_WRONG_COUNT = b"ERR Wrong number of args calling Redis command from script"
-_NOT_ALLOWED = b"ERR This Redis command is not allowed from script"
-_READ_ONLY = b"ERR Write commands are not allowed from read-only scripts."
 _NO_MEMORY = b"not enough memory"
-_NO_ROOM = b"ERR not enough memory: the value is too big for the script"
-_TOO_MANY_SCRIPTS = (
-    b"ERR too many scripts are loaded: they fill half of the memory of scripts;"
-    b" SCRIPT FLUSH forgets them"
+_KILLED = b"Script killed by user with SCRIPT KILL..."
+_LOADS_TOO_LONG = b"FUNCTION LOAD timeout"
+_ABORTED = (
+    b"the script was aborted after %d ms, the time limit; what it had written stays written"
 )
 
 
 class LuaBridge:
-    """The Lua runtime of one engine's scripts.
+    """The Lua runtime of one engine's scripts, or of its functions.
 
-    Made when the first script arrives, and anew by SCRIPT FLUSH. Like its engine, it
-    belongs to one thread at a time.
+    Made when the first of them arrives, and anew when all of them are flushed. Like its
+    engine, it belongs to one thread at a time.
     """
 
-    def __init__(self, engine: Engine, session: Session) -> None:
+    def __init__(self, engine: Engine, *, holds_functions: bool = False) -> None:
         self._engine = engine
-        self._session = session
-        self._give_up_at: float | None = None
-        self._all: dict[bytes, Bound] = {}
-        self._reads: dict[bytes, Bound] = {}
-        self.allowed = self._all
+        self._session = engine.script_session()
+        self.holds_functions = holds_functions
+        self.place = b"@user_function" if holds_functions else b"@user_script"
+        self.commands = ScriptCommands(self._session)
+        # Of what runs now, or ran last.
+        self._program: Program | None = None
+        self._caller = self._session
+        self._argv: list[bytes] = []
+        # Of a run that needs more at its end than others: it has taken long, or has
+        # silenced its effects.
+        self._is_unusual = False
+        self._since: float | None = None
+        self._register: Callable[..., bytes | None] | None = None
         self._lua = lupa.LuaRuntime(
             encoding=None,
             register_eval=False,
@@ -99,79 +97,150 @@ class LuaBridge:
             attribute_filter=_refuse_attribute,
             max_memory=MEMORY_LIMIT_BYTES + HEADROOM_BYTES,
         )
-        self._values = LuaValues(self._lua, session)
+        self.memory = LuaMemory(self._lua)
+        self._values = LuaValues(self._lua, self._session)
         load_text = self._lua.globals()[b"loadstring"]
         enter = load_text(read_source(b"sandbox.lua"), b"=sandbox")
         host = self._lua.table_from(self._host_functions())
-        self._compile, self._values.flatten, self._values.flatten_list = enter(
-            host, MEMORY_LIMIT_BYTES >> 10, _HOOK_INTERVAL
-        )
+        entries = dict(enter(host, MEMORY_LIMIT_BYTES >> 10, _HOOK_INTERVAL).items())
+        self._compile = entries[b"compile"]
+        self._load_library = entries.get(b"load_library")
+        self._values.flatten = entries[b"flatten"]
+        self._values.flatten_list = entries[b"flatten_list"]
 
-    # -- scripts
+    # -- loading
 
     def compile(self, body: bytes) -> Callable[..., LuaValue]:
-        """A script, ready to be run. Raises CommandFailure for what is no Lua."""
-        self._require_room(_COMPILED_FACTOR * len(body))
-        if self.is_crowded():
-            raise CommandFailure(_TOO_MANY_SCRIPTS)
+        """The runner of a script. Raises CommandFailure for what is no Lua."""
+        self.memory.require_room_for_code(body)
         try:
             runner: LuaValue = self._compile(body)
         except lupa.LuaError:
             self._lua.gccollect()
-            raise CommandFailure(_NO_ROOM) from None
+            raise CommandFailure(NO_ROOM) from None
         if isinstance(runner, tuple):
             raise CommandFailure(b"ERR Error compiling script (new function): " + runner[1])
         function: Callable[..., LuaValue] = runner
         return function
 
+    def load_library(self, code: bytes, register: Callable[..., bytes | None]) -> None:
+        """Run a library's code, which calls `register` with the name, runner, description
+        and flags of each function. Raises CommandFailure if that fails.
+        """
+        self.memory.require_room_for_code(code)
+        self._register = register
+        self._is_unusual = True
+        try:
+            if self._load_library is None:
+                raise RuntimeError("this runtime holds no functions")
+            is_loaded, *failure = self._load_library(code)
+        except lupa.LuaError:
+            self._lua.gccollect()
+            raise CommandFailure(NO_ROOM) from None
+        finally:
+            self._register = None
+            self._finish()
+        if not is_loaded:
+            raise CommandFailure(b"ERR Error %b: %b" % (failure[0], failure[1]))
+
+    # -- running
+
     def run(
         self,
-        script: LoadedScript,
+        program: Program,
         caller: Session,
+        argv: list[bytes],
         key_count: int,
-        words: list[bytes],
         *,
         read_only: bool = False,
     ) -> Reply:
         """Run a script in its caller's database, within the running unit.
 
-        The first `key_count` of `words` are its KEYS, the others its ARGV. A failure of
-        the script is returned as an `ErrorReply`.
+        `argv` is the command: from its third argument on stand the KEYS, and then the
+        ARGV. A failure of the script is returned as an `ErrorReply`. Raises CommandFailure
+        if it must not begin: while memory is short, or because it may write.
         """
-        session = self._session
-        session.db, session.protocol = caller.db, 2
-        self._give_up_at = None
-        self.allowed = self._reads if read_only or script.read_only else self._all
+        engine, session, commands = self._engine, self._session, self.commands
+        session.db, session.protocol, session.user = caller.db, 2, caller.user
+        is_reading = read_only or program.read_only
+        commands.table = commands.reads if is_reading else commands.fresh
+        self._program, self._caller, self._argv = program, caller, argv
+        if (
+            engine.used_bytes > engine.eviction.limit_bytes
+            or engine.monitors is not None
+            or caller.tracking is not None
+            or not caller.user.is_unrestricted
+        ):
+            self._prepare(program, caller)
+        if read_only:
+            program.require_read_only()
+        words = argv[3:]
         try:
-            if len(words) > MOST_ON_STACK or len(b"".join(words)) > LARGE_BYTES:
-                result = self._run_with_tables(script, key_count, words)
+            if not words:
+                result = program.runner(0)
+            elif len(words) > MOST_ON_STACK or len(b"".join(words)) > LARGE_BYTES:
+                result = self._run_with_tables(program, key_count, words)
             else:
-                result = script.runner(key_count, *words)
+                result = program.runner(key_count, *words)
             kind = type(result)
             if kind is bytes or kind is int or result is None:
                 return result
-            return self._to_reply(script, result)
+            return self._to_reply(program, result)
         except lupa.LuaError as error:
             # What runs outside of the sandbox's own protection lacks nothing but memory.
             self._lua.gccollect()
             return ErrorReply(_one_line(b"ERR " + (str(error).encode() or _NO_MEMORY)))
+        finally:
+            if self._is_unusual:
+                self._finish()
+
+    def _prepare(self, program: Program, caller: Session) -> None:
+        """Find out what the run that begins must not do."""
+        engine = self._engine
+        if program.is_growing and engine.is_out_of_memory():
+            if program.flags is not None:
+                raise CommandFailure(OUT_OF_MEMORY)
+            self.commands.hold_short()
+        if (
+            engine.monitors is not None
+            or caller.tracking is not None
+            or not caller.user.is_unrestricted
+        ):
+            self.commands.watch(caller)
 
     def _run_with_tables(
-        self, script: LoadedScript, key_count: int, words: list[bytes]
+        self, program: Program, key_count: int, words: list[bytes]
     ) -> LuaValue:
-        self._require_room(size_bytes(words))
+        self.memory.require_room(size_bytes(words))
+        # The words are not kept until the next script comes.
+        self._argv = self._argv[:1]
         table_from = self._lua.table_from
-        return script.runner(table_from(words[:key_count]), table_from(words[key_count:]))
+        return program.runner(table_from(words[:key_count]), table_from(words[key_count:]))
 
-    def _to_reply(self, script: LoadedScript, result: LuaValue) -> Reply:
+    def _to_reply(self, program: Program, result: LuaValue) -> Reply:
         if not isinstance(result, tuple):
             return self._values.to_reply(result)
         _, kind, content, *items = result
         if kind != FAILURE:
             return self._values.from_pieces(kind, content, *items)
-        place = items[0] or b"@user_script"
-        line = b"%s script: %s, on %s." % (content, script.sha, place)
+        place, is_counted = items
+        line = b"%b script: %b, on %b." % (content, program.label, place or program.place)
+        statistics = self._engine.statistics
+        statistics.failed[self._argv[0]] += 1
+        if not is_counted:
+            statistics.errors[content.partition(b" ")[0]] += 1
         return ErrorReply(_one_line(line))
+
+    def _finish(self) -> None:
+        """End a run of which more is left than of others."""
+        self._is_unusual = False
+        self._since = None
+        engine = self._engine
+        if engine.effects is not None:
+            engine.effects.is_silent = False
+        if engine.busy is not None:
+            engine.busy = None
+            engine.review_sessions()
 
     # -- what Lua calls
 
@@ -179,30 +248,25 @@ class LuaBridge:
         from sharedstate_memory.lua_libraries import host_functions
 
         return {
-            b"command": _command_function(self, self._engine, self._session),
+            b"mend": self._mend,
+            b"command": command_function(
+                self.commands, self._engine, self._session, self._to_answer
+            ),
+            b"take_list": self._values.take_list,
             b"poll": self._poll,
             b"set_protocol": self._set_protocol,
-            **host_functions(self._engine, self._values, self.has_room),
+            b"set_effects_wanted": self._set_effects_wanted,
+            b"is_permitted": self._is_permitted,
+            b"register": self._register_function,
+            b"holds_functions": self.holds_functions,
+            b"known_flags": self._lua.table_from(dict.fromkeys(FLAGS, True)),
+            **host_functions(self._engine, self._values, self.memory),
         }
 
-    def admit(self, argv: list[bytes]) -> Bound:
-        """Let scripts use a command from now on. Raises CommandFailure if they may not."""
-        bound = lookup(argv[0])
-        if bound is None:
-            raise CommandFailure(_UNKNOWN)
-        if not bound[1] <= len(argv) <= bound[2]:
-            raise CommandFailure(_WRONG_COUNT)
-        if "noscript" in bound[3].flags or bound[3].name in _CONTAINERS:
-            raise CommandFailure(_NOT_ALLOWED)
-        if self.allowed is self._reads and bound[3].is_write:
-            raise CommandFailure(_READ_ONLY)
-        self.allowed[argv[0].upper()] = self.allowed[argv[0].lower()] = bound
-        return bound
-
-    def to_answer(self, reply: Reply) -> LuaValue:
+    def _to_answer(self, reply: Reply) -> LuaValue:
         """What `redis.call` is told of a reply that is not plain and small."""
-        if not self.has_room(size_bytes(reply)):
-            return None, ERROR, _NO_ROOM
+        if not self.memory.has_room(size_bytes(reply)):
+            return None, ERROR, NO_ROOM
         return self._values.to_answer(reply)
 
     def _poll(self) -> bytes | None:
@@ -212,85 +276,73 @@ class LuaBridge:
         signals, so that Ctrl-C ends a script.
         """
         now = monotonic()
-        limit_ms = self._engine.script_time_limit_ms
-        if self._give_up_at is None:
-            self._give_up_at = now + limit_ms / 1000
-        if now < self._give_up_at:
+        if self._since is None:
+            self._since = now
+            self._is_unusual = True
+        elapsed_ms = (now - self._since) * 1000
+        if self._register is not None:
+            return _LOADS_TOO_LONG if elapsed_ms >= LOAD_LIMIT_MS else None
+        engine = self._engine
+        limit_ms = engine.script_time_limit_ms
+        if limit_ms <= 0 or elapsed_ms < limit_ms:
             return None
-        return (
-            b"the script was aborted after %d ms, the time limit;"
-            b" what it had written stays written" % limit_ms
+        if engine.on_busy is None:
+            return _ABORTED % limit_ms
+        return self._let_others_in(engine, engine.on_busy)
+
+    def _let_others_in(self, engine: Engine, on_busy: Callable[[], None]) -> bytes | None:
+        """Give others a turn. Why the script must end now, if one of them wants it."""
+        busy = engine.busy
+        if busy is None:
+            busy = engine.busy = self._as_busy()
+            engine.review_sessions()
+        on_busy()
+        return _KILLED if busy.killed else None
+
+    def _as_busy(self) -> BusyScript:
+        if self._program is None or self._since is None:
+            raise RuntimeError("nothing runs that could be busy")
+        return BusyScript(
+            self._program,
+            self._caller,
+            self._argv,
+            since=self._since,
+            commands=self.commands,
         )
+
+    def _mend(self, dumped: bytes) -> tuple[bytes | None, bytes | None]:
+        """Compiled code as it may run; or None, and why it may not."""
+        from sharedstate_memory.lua_bytecode import CodeError, mend
+
+        if not self.memory.has_room(2 * len(dumped)):
+            return None, NO_ROOM[4:]
+        try:
+            return mend(dumped), None
+        except CodeError as error:
+            return None, error.text
 
     def _set_protocol(self, version: int) -> None:
         self._session.protocol = version
 
-    # -- room
+    def _set_effects_wanted(self, wanted: bool) -> None:
+        if self._engine.effects is not None:
+            self._engine.effects.is_silent = not wanted
+            self._is_unusual = True
 
-    def has_room(self, size_bytes: int) -> bool:
-        """Whether so much may be handed to Lua, after collecting garbage if need be."""
-        if size_bytes < LARGE_BYTES:
-            return True
-        lua = self._lua
-        limit = MEMORY_LIMIT_BYTES + HEADROOM_BYTES // 2
-        if lua.get_memory_used() + size_bytes > limit:
-            lua.gccollect()
-        return bool(lua.get_memory_used() + size_bytes <= limit)
-
-    def is_crowded(self) -> bool:
-        """Whether scripts, which do nothing now, fill so much that they lack room."""
-        if self._lua.get_memory_used() <= MEMORY_LIMIT_BYTES // 2:
-            return False
-        self._lua.gccollect()
-        return bool(self._lua.get_memory_used() > MEMORY_LIMIT_BYTES // 2)
-
-    def _require_room(self, size_bytes: int) -> None:
-        if not self.has_room(size_bytes):
-            raise CommandFailure(_NO_ROOM)
-
-
-def _command_function(
-    bridge: LuaBridge, engine: Engine, session: Session
-) -> Callable[..., LuaValue]:
-    """The function behind `redis.call`. A hot path: flat on purpose."""
-
-    def command(*words: LuaValue) -> LuaValue:
-        argv = [*words]
+    def _is_permitted(self, *words: LuaValue) -> tuple[bool, bytes | None]:
+        """Whether the caller may execute a command, and what is wrong with it if anything
+        is.
+        """
         try:
-            for word in words:
-                if type(word) is not bytes:
-                    argv = _as_arguments(words)
-                    break
-            handler, least, most, _ = bridge.allowed.get(argv[0]) or bridge.admit(argv)
-            if not least <= len(argv) <= most:
-                raise CommandFailure(_WRONG_COUNT)
-            reply = handler(session, argv)
+            return is_permitted(self._caller, as_arguments([*words])), None
         except CommandFailure as failure:
-            reply = failure.reply
-        if engine.effects is not None:
-            engine.end_command(session.db.index, argv)
-        kind = type(reply)
-        if kind is int or (kind is bytes and len(reply) < LARGE_BYTES):  # type: ignore[arg-type]
-            return reply
-        if reply is OK:
-            return True
-        if reply is None and session.protocol == 2:
-            return False
-        return bridge.to_answer(reply)
+            return False, failure.text
 
-    return command
-
-
-def _as_arguments(words: tuple[LuaValue, ...]) -> list[bytes]:
-    return [word if type(word) is bytes else _as_argument(word) for word in words]
-
-
-def _as_argument(word: LuaValue) -> bytes:
-    if type(word) is int:
-        return b"%d" % word
-    if type(word) is float:
-        return b"%.17g" % word
-    raise CommandFailure(_WRONG_ARGUMENT)
+    def _register_function(self, *details: LuaValue) -> bytes | None:
+        """Why a function that a library registers is refused; None if it is not."""
+        if self._register is None:
+            raise RuntimeError("no library is being loaded")
+        return self._register(*details)
 
 
 def _one_line(text: bytes) -> bytes:

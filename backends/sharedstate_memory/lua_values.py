@@ -11,10 +11,12 @@ from __future__ import annotations
 from lupa.lua51 import lua_type  # type: ignore[import-untyped]
 
 from sharedstate_memory.replies import (
-    NULL_ARRAY,
+    BigNumber,
     CommandFailure,
     ErrorReply,
+    Members,
     Status,
+    Verbatim,
     format_double,
 )
 
@@ -30,14 +32,21 @@ if TYPE_CHECKING:
     # Lua tables and functions, which have no types to name.
     LuaValue: TypeAlias = Any
 
-# Kinds of values that are not plain, as sandbox.lua and redis.lua number them.
+# Kinds of values that are not plain, as running.lua and redis.lua number them.
 STATUS, ERROR, LIST, TABLE, DOUBLE, MAP, SET, BOOLEAN, FAILURE = range(1, 10)
+BIG_NUMBER, VERBATIM, SHORT_LIST = range(10, 13)
 
 # Longer lists are cheaper to hand over as a table.
 _LONGEST_FLAT_LIST = 64
 
+# Shorter ones travel as they are.
+_SHORT = 2
+
 # How deep a result may be nested. Redis is stopped by its stack, at some thousands.
 _DEEPEST_RESULT = 200
+
+# And how many items it may have in all: they take some seconds, which nobody can stop.
+_MOST_ITEMS = 1 << 21
 
 _LEAST_INTEGER = -(1 << 63)
 
@@ -46,6 +55,13 @@ _LEAST_INTEGER = -(1 << 63)
 _ITEM_BYTES = 96
 
 _TOO_DEEP = b"ERR reached lua stack limit"
+_TOO_BIG = b"ERR the result has too many items"
+
+_ONE_LINE_KINDS: dict[int, Callable[[bytes], Reply]] = {
+    ERROR: ErrorReply,
+    STATUS: Status,
+    BIG_NUMBER: BigNumber,
+}
 
 
 class LuaValues:
@@ -54,10 +70,12 @@ class LuaValues:
     def __init__(self, lua: Any, session: Session) -> None:
         self._table_from = lua.table_from
         self._session = session
+        self._items: tuple[LuaValue, ...] = ()
+        self._left = 0
         self.flatten: Callable[..., LuaValue]
-        """From sandbox.lua: a table's kind and content."""
+        """From running.lua: a table's kind and content."""
         self.flatten_list: Callable[..., LuaValue]
-        """From sandbox.lua: the items of a list from one on."""
+        """From running.lua: the items of a list from one on."""
 
     def to_table(self, value: object) -> LuaValue:
         """Plain data as Lua has it: lists and dicts are tables, None is nil."""
@@ -79,41 +97,74 @@ class LuaValues:
             return None, STATUS, reply
         if self._session.protocol == 3:
             return self._to_resp3_answer(reply)
-        if isinstance(reply, list) and len(reply) <= _LONGEST_FLAT_LIST:
-            return None, LIST, *map(self._to_lua, reply)
-        value = self._to_lua(reply)
-        return (None, TABLE, value) if lua_type(value) else value
+        return self._to_resp2_answer(reply)
+
+    def _to_resp2_answer(self, reply: Reply) -> LuaValue:
+        if not isinstance(reply, list):
+            value = self._to_resp2(reply)
+            return (None, TABLE, value) if lua_type(value) else value
+        items = [item if type(item) is bytes else self._to_resp2(item) for item in reply]
+        if len(items) <= _SHORT:
+            return None, SHORT_LIST, *items
+        if len(items) > _LONGEST_FLAT_LIST:
+            return None, TABLE, self._table_from(items)
+        self._items = tuple(items)
+        return None, LIST
+
+    def take_list(self) -> tuple[LuaValue, ...]:
+        """The items of the list that was announced."""
+        items, self._items = self._items, ()
+        return items
+
+    def _to_resp2(self, reply: Reply) -> LuaValue:
+        """A reply, or a part of one, as a Lua value in the shapes of RESP2."""
+        if isinstance(reply, (list, set, tuple)):
+            return self._table_from(map(self._to_resp2, reply))
+        if isinstance(reply, dict):
+            return self._to_resp2([part for pair in reply.items() for part in pair])
+        if isinstance(reply, (Status, ErrorReply)):
+            return self._to_line(reply)
+        if isinstance(reply, float):
+            return format_double(reply)
+        if isinstance(reply, bytes):
+            return bytes(reply)
+        return int(reply) if isinstance(reply, int) else False
 
     def _to_resp3_answer(self, reply: Reply) -> LuaValue:
         if isinstance(reply, bool):
             return None, BOOLEAN, reply
-        if isinstance(reply, float):
-            return None, DOUBLE, reply
-        if isinstance(reply, dict):
-            pairs = {self._to_lua(k): self._to_lua(v) for k, v in reply.items()}
-            return None, MAP, self._table_from(pairs)
-        if isinstance(reply, set):
-            return None, SET, self._table_from(dict.fromkeys(reply, True))
-        if isinstance(reply, list):
-            return None, TABLE, self._table_from(map(self._to_lua, reply))
-        return None if reply is NULL_ARRAY else reply
+        value = self._to_resp3(reply)
+        return (None, TABLE, value) if lua_type(value) else value
 
-    def _to_lua(self, reply: Reply) -> LuaValue:
-        """A reply, or a part of one, as a Lua value in the shapes of RESP2."""
-        kind = type(reply)
-        if kind is bytes or kind is int:
-            return reply
-        if isinstance(reply, dict):
-            reply = [part for pair in reply.items() for part in pair]
-        if isinstance(reply, (list, set)):
-            return self._table_from(map(self._to_lua, reply))
-        if isinstance(reply, Status):
-            return self._table_from({b"ok": reply})
-        if isinstance(reply, ErrorReply):
-            return self._table_from({b"err": reply.text})
+    def _to_resp3(self, reply: Reply) -> LuaValue:
+        """A reply, or a part of one, as a Lua value in the shapes of RESP3: what Lua has
+        no type for is a table with one name.
+        """
+        if isinstance(reply, (list, tuple)) and not isinstance(reply, Members):
+            return self._table_from(map(self._to_resp3, reply))
+        if isinstance(reply, (Status, ErrorReply)):
+            return self._to_line(reply)
         if isinstance(reply, float):
-            return format_double(reply)
-        return int(reply) if isinstance(reply, bool) else False
+            return self._table_from({b"double": reply})
+        if isinstance(reply, (dict, set, Members)):
+            return self._to_unordered(reply)
+        if isinstance(reply, Verbatim):
+            text = {b"string": bytes(reply), b"format": reply.format}
+            return self._table_from({b"verbatim_string": self._table_from(text)})
+        return reply if isinstance(reply, (bytes, int)) else None
+
+    def _to_unordered(self, reply: dict[Reply, Reply] | set[Reply] | Members) -> LuaValue:
+        convert = self._to_resp3
+        if isinstance(reply, dict):
+            pairs = {convert(key): convert(value) for key, value in reply.items()}
+            return self._table_from({b"map": self._table_from(pairs)})
+        members = {convert(member): True for member in reply}
+        return self._table_from({b"set": self._table_from(members)})
+
+    def _to_line(self, reply: Status | ErrorReply) -> LuaValue:
+        if isinstance(reply, Status):
+            return self._table_from({b"ok": bytes(reply)})
+        return self._table_from({b"err": reply.text})
 
     # -- results from Lua
 
@@ -134,20 +185,18 @@ class LuaValues:
     def from_pieces(
         self, kind: int, content: LuaValue, *items: LuaValue, depth: int = 0
     ) -> Reply:
-        """What stands in a Lua table, as sandbox.lua flattened it."""
+        """What stands in a Lua table, as running.lua flattened it."""
+        if depth == 0:
+            self._left = _MOST_ITEMS
         if kind == LIST:
             return self._list_from_pieces(content, items, depth + 1)
-        if kind == MAP:
-            return {
-                _as_key(self.to_reply(k)): self.to_reply(v, depth + 1)
-                for k, v in content.items()
-            }
-        if kind == SET:
-            return {_as_key(self.to_reply(k)) for k in content}
+        if kind in (MAP, SET):
+            return self._unordered_from(kind, content, depth + 1)
         if kind == DOUBLE:
             return float(content)
-        line = content.replace(b"\r", b" ").replace(b"\n", b" ")
-        return ErrorReply(line) if kind == ERROR else Status(line)
+        if kind == VERBATIM:
+            return _verbatim(content, items[0])
+        return _ONE_LINE_KINDS[kind](content.replace(b"\r", b" ").replace(b"\n", b" "))
 
     def _list_from_pieces(
         self, rest: LuaValue, items: tuple[LuaValue, ...], depth: int
@@ -155,6 +204,7 @@ class LuaValues:
         """The items of a list: these, and those of `rest` that come after them."""
         replies: list[Reply] = []
         while True:
+            self._count(len(items))
             for item in items:
                 kind = type(item)
                 is_plain = kind is bytes or kind is int
@@ -164,6 +214,22 @@ class LuaValues:
             _, rest, *more = self.flatten_list(rest, len(replies) + 1)
             items = tuple(more)
 
+    def _unordered_from(self, kind: int, content: LuaValue, depth: int) -> Reply:
+        pairs = list(content.items())
+        self._count(len(pairs))
+        keys = [self.to_reply(key, depth) for key, _ in pairs]
+        if kind == SET:
+            return Members(keys)
+        keys = [key if isinstance(key, (bytes, int)) else None for key in keys]
+        values = (self.to_reply(value, depth) for _, value in pairs)
+        return dict(zip(keys, values, strict=True))
+
+    def _count(self, items: int) -> None:
+        """Count items of a result: a table may stand in itself many times over."""
+        self._left -= items
+        if self._left < 0:
+            raise CommandFailure(_TOO_BIG)
+
 
 def _as_integer(number: float) -> int:
     """A Lua number as Redis returns it: without its fraction."""
@@ -171,9 +237,10 @@ def _as_integer(number: float) -> int:
     return int(number) if is_in_range else _LEAST_INTEGER
 
 
-def _as_key(reply: Reply) -> Reply:
-    """A reply that can stand in a set, or for a key of a map."""
-    return reply if isinstance(reply, (bytes, int)) else None
+def _verbatim(content: bytes, form: bytes) -> Verbatim:
+    text = Verbatim(content)
+    text.format = form[:3].ljust(3)
+    return text
 
 
 def size_bytes(value: object) -> int:

@@ -4,15 +4,18 @@
 | --- | --- | --- |
 | `bytes` | bulk string | bulk string |
 | `Status` | status line | status line |
+| `Verbatim` | bulk string | verbatim string |
+| `BigNumber` | bulk string | big number |
 | `int` | integer | integer |
 | `None` | null bulk | null |
 | `NULL_ARRAY` | null array | null |
 | `list` | array | array |
 | `dict` | array, flat | map |
-| `set` | array | set |
+| `set`, `Members` | array | set |
 | `float` | bulk string | double |
 | `bool` | integer | boolean |
 | `Push` | array | push |
+| `Attributes` | not sent | attributes |
 | `Many` | its items, one after the other | likewise |
 | `ErrorReply` | error | error |
 
@@ -31,6 +34,32 @@ Reply: TypeAlias = object
 
 class Status(bytes):
     """A status line: bytes that travel with a `+` in front."""
+
+    __slots__ = ()
+
+
+class Verbatim(bytes):
+    """Text for people, to be shown as it is: RESP3 tells it from data. Its format has
+    three letters: `txt`, or `mkd` for Markdown.
+    """
+
+    format = b"txt"
+
+
+class BigNumber(bytes):
+    """A whole number of any size, in decimal digits."""
+
+    __slots__ = ()
+
+
+class Attributes(dict[Reply, Reply]):
+    """What is told beside the reply that comes next, to those who speak RESP3."""
+
+    __slots__ = ()
+
+
+class Members(list[Reply]):
+    """A set in an order: of what Python cannot hash, or whose order helps a reader."""
 
     __slots__ = ()
 
@@ -97,6 +126,8 @@ NO_REPLY = Sentinel("NO_REPLY")
 """The command answers nothing, as the client asked (CLIENT REPLY OFF)."""
 
 OK = Status(b"OK")
+OK_LOOK_AGAIN = Status(b"OK")
+"""The same to the client. Its owner should look at the session: it ends, or was let in."""
 PONG = Status(b"PONG")
 QUEUED = Status(b"QUEUED")
 

@@ -4,10 +4,11 @@ A script is one unit: its writes become visible together, their effects are hand
 between MULTI and EXEC, and clients blocked on its keys are served when it is over. It is
 undone by nothing: an error leaves what was written before it, as Redis has it.
 
-A script that runs longer than the time limit is aborted, whether it has written or not.
-Redis lets one that has written go on, and refuses everybody else until somebody kills
-the server; here nobody could even be told, because the engine has one thread. What such
-a script has written stays, and its caller is told so.
+A script that runs for longer than `busy-reply-threshold` is *busy*. In a server it goes
+on, and the server serves the others meanwhile: they are refused, but for those who kill
+the script, which they may as long as it has written nothing. Without a server nobody
+else could be answered, so there the script is aborted, whether it has written or not;
+what it has written stays, and its caller is told so.
 
 Scripts that came with EVAL are forgotten when there are many, those of SCRIPT LOAD only
 by SCRIPT FLUSH. Compiled code stands in the Lua runtime, which is made when the first
@@ -16,55 +17,82 @@ script comes.
 
 from __future__ import annotations
 
+from time import monotonic
+
 from sharedstate_memory.lua_libraries import sha1hex
 from sharedstate_memory.replies import CommandFailure
+from sharedstate_memory.shebang import FLAGS, NoShebangError, ShebangError, split_shebang
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from sharedstate_memory.engine import Engine
     from sharedstate_memory.lua_bridge import LuaBridge
+    from sharedstate_memory.lua_values import LuaValue
+    from sharedstate_memory.script_commands import ScriptCommands
     from sharedstate_memory.session import Session
 
 MOST_EVALUATED = 500
 """How many scripts of EVAL are kept, as in Redis since 7.4."""
 
 _NO_SCRIPT = b"NOSCRIPT No matching script. Please use EVAL."
-_SHEBANG_FLAGS = frozenset(
-    (b"no-writes", b"allow-oom", b"allow-stale", b"no-cluster", b"allow-cross-slot-keys")
+_NOT_BUSY = b"NOTBUSY No scripts in execution right now."
+_MUST_NOT_WRITE = b"ERR Can not execute a script with write flag using *_ro command."
+_BUSY = (
+    b"BUSY Redis is busy running a script. You can only call %s KILL or SHUTDOWN NOSAVE."
+)
+_UNKILLABLE = (
+    b"UNKILLABLE Sorry the script already executed write commands against the dataset."
+    b" You can either wait the script termination or kill the server in a hard way using"
+    b" the SHUTDOWN NOSAVE command."
 )
 
 
-class LoadedScript:
-    """A script: its hash, its compiled function, and whether it may only read.
+class Program:
+    """What can be run: a script, or a function of a library. `bridge.run` runs it.
 
-    `bridge.run` runs it.
+    `label` names it in errors, `place` its text. `flags` is what it says of itself; None
+    if it says nothing, as scripts of old do.
     """
 
-    __slots__ = ("bridge", "is_kept", "read_only", "runner", "sha")
+    __slots__ = ("bridge", "flags", "is_growing", "label", "place", "read_only", "runner")
 
     def __init__(
-        self, bridge: LuaBridge, sha: bytes, code: bytes, *, read_only: bool
+        self,
+        bridge: LuaBridge,
+        runner: Callable[..., LuaValue],
+        label: bytes,
+        flags: Collection[bytes] | None,
     ) -> None:
         self.bridge = bridge
-        self.sha = sha
-        self.runner = bridge.compile(code)
-        self.read_only = read_only
-        self.is_kept = False
+        self.runner = runner
+        self.label = label
+        self.flags = flags
+        self.place = bridge.place
+        self.read_only = flags is not None and b"no-writes" in flags
+        # Whether it must not be begun, or not ask for more, while memory is short.
+        self.is_growing = flags is None or not {b"no-writes", b"allow-oom"} & {*flags}
+
+    def require_read_only(self) -> None:
+        """Raise the refusal if it says of itself that it may write."""
+        if self.flags is not None and not self.read_only:
+            raise CommandFailure(_MUST_NOT_WRITE)
 
 
 class Scripts:
     """The scripts of one engine. Made by the first command that asks for them."""
 
-    __slots__ = ("_bridge", "_engine", "_evaluated", "_session", "by_sha")
+    __slots__ = ("_bridge", "_engine", "_evaluated", "by_sha")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._session = engine.script_session()
         self._bridge: LuaBridge | None = None
-        self.by_sha: dict[bytes, LoadedScript] = {}
+        self.by_sha: dict[bytes, Program] = {}
+        # Those of EVAL, which are forgotten one day.
         self._evaluated: dict[bytes, None] = {}
 
-    def load(self, body: bytes, *, keep: bool) -> LoadedScript:
+    def load(self, body: bytes, *, keep: bool) -> Program:
         """A script by its text, compiled unless it is known. With `keep`, it stays until
         it is flushed. Raises CommandFailure for what does not compile.
         """
@@ -73,14 +101,13 @@ class Scripts:
         if script is None:
             script = self.by_sha[sha] = self._compile(sha, body)
             self._evaluated[sha] = None
-        if keep and not script.is_kept:
-            script.is_kept = True
-            del self._evaluated[sha]
+        if keep:
+            self._evaluated.pop(sha, None)
         if len(self._evaluated) > MOST_EVALUATED:
             self._forget_oldest()
         return script
 
-    def find(self, sha: bytes) -> LoadedScript:
+    def find(self, sha: bytes) -> Program:
         """A loaded script by its hash in any case. Raises CommandFailure (NOSCRIPT)."""
         script = self.by_sha.get(sha) or self.by_sha.get(sha.lower())
         if script is None:
@@ -97,22 +124,92 @@ class Scripts:
         self._evaluated.clear()
         self._bridge = None
 
-    def _compile(self, sha: bytes, body: bytes) -> LoadedScript:
-        flags, code = _split_shebang(body)
+    def used_bytes(self) -> int:
+        """What the Lua runtime of the scripts holds."""
+        return 0 if self._bridge is None else self._bridge.memory.used_bytes()
+
+    def _compile(self, sha: bytes, body: bytes) -> Program:
+        flags, code = _read_flags(body)
         bridge = self._bridge or self._open_bridge()
-        while self._evaluated and bridge.is_crowded():
+        while self._evaluated and bridge.memory.is_crowded():
             self._forget_oldest()
-        return LoadedScript(bridge, sha, code, read_only=b"no-writes" in flags)
+        return Program(bridge, bridge.compile(code), sha, flags)
 
     def _open_bridge(self) -> LuaBridge:
         from sharedstate_memory.lua_bridge import LuaBridge
 
-        self._bridge = LuaBridge(self._engine, self._session)
+        self._bridge = LuaBridge(self._engine)
         return self._bridge
 
     def _forget_oldest(self) -> None:
         sha = next(iter(self._evaluated))
         del self._evaluated[sha], self.by_sha[sha]
+
+
+class BusyScript:
+    """A script that has run for so long that others are told of it (`Engine.busy`).
+
+    `session` is its caller's, and `argv` the command. Once `killed` is set, the script
+    ends at the next look at the time, whatever it does. `is_told` is for the server, which
+    tells of it once.
+    """
+
+    __slots__ = (
+        "_commands",
+        "_since",
+        "argv",
+        "is_function",
+        "is_told",
+        "killed",
+        "label",
+        "session",
+    )
+
+    def __init__(
+        self,
+        program: Program,
+        session: Session,
+        argv: list[bytes],
+        *,
+        since: float,
+        commands: ScriptCommands,
+    ) -> None:
+        self.label = program.label
+        self.session = session
+        self.argv = argv
+        self.is_function = program.bridge.holds_functions
+        self.is_told = False
+        self.killed = False
+        self._since = since
+        self._commands = commands
+
+    @property
+    def has_written(self) -> bool:
+        """Whether the script has called a command that writes."""
+        return self._commands.has_written
+
+    @property
+    def refusal(self) -> bytes:
+        """What everybody else is told."""
+        return _BUSY % (b"FUNCTION" if self.is_function else b"SCRIPT")
+
+    def duration_ms(self) -> int:
+        """How long the script has been running."""
+        return int((monotonic() - self._since) * 1000)
+
+
+def kill_script(engine: Engine, *, is_function: bool) -> None:
+    """Have the script that is busy end, or the function. Raises CommandFailure if there
+    is none, if it has written, or if it is of the other kind.
+    """
+    busy = engine.busy
+    if busy is None:
+        raise CommandFailure(_NOT_BUSY)
+    if busy.has_written:
+        raise CommandFailure(_UNKILLABLE)
+    if busy.is_function is not is_function:
+        raise CommandFailure(busy.refusal)
+    busy.killed = True
 
 
 def scripts_of(session: Session) -> Scripts:
@@ -123,24 +220,27 @@ def scripts_of(session: Session) -> Scripts:
     return engine.scripts
 
 
-def _split_shebang(body: bytes) -> tuple[frozenset[bytes], bytes]:
-    """The flags of a first line such as `#!lua flags=no-writes`, and the code, in which
-    that line is blank. Raises CommandFailure for a line that is not understood.
+def _read_flags(body: bytes) -> tuple[Collection[bytes] | None, bytes]:
+    """What a script says of itself in its first line, such as `#!lua flags=no-writes`,
+    and its code. Raises CommandFailure for a line that is not understood.
     """
     if not body.startswith(b"#!"):
-        return frozenset(), body
-    head, newline, code = body.partition(b"\n")
-    if not newline:
-        raise CommandFailure(b"ERR Invalid script shebang")
-    engine, *options = head.split()
+        return None, body
+    try:
+        engine, options, code = split_shebang(body)
+    except NoShebangError:
+        raise CommandFailure(b"ERR Invalid script shebang") from None
+    except ShebangError:
+        raise CommandFailure(b"ERR Invalid engine in script shebang") from None
     if engine != b"#!lua":
         raise CommandFailure(b"ERR Unexpected engine in script shebang: " + engine)
-    flags: set[bytes] = set()
+    flags: list[bytes] = []
     for option in options:
-        name, _, value = option.partition(b"=")
-        if name != b"flags":
+        name, equals, value = option.partition(b"=")
+        if name != b"flags" or not equals:
             raise CommandFailure(b"ERR Unknown lua shebang option: " + option)
-        flags.update(filter(None, value.split(b",")))
-    for flag in flags - _SHEBANG_FLAGS:
-        raise CommandFailure(b"ERR Unexpected flag in script shebang: " + flag)
-    return frozenset(flags), b"\n" + code
+        flags += value.split(b",") if value else []
+    for flag in flags:
+        if flag not in FLAGS:
+            raise CommandFailure(b"ERR Unexpected flag in script shebang: " + flag)
+    return flags, code

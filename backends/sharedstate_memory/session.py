@@ -10,33 +10,76 @@ that is swapped with the state, not a pile of conditions on every command:
 
 A state is a function of a session and a command's words. It never raises for bad input:
 a refusal is an `ErrorReply`.
+
+In front of a state stands a guard when there is something to guard against, and nothing
+when there is not (`guards.py`): limited memory, a user who may not do everything, a pause,
+a monitor, a script that does not end, a client that caches what it reads.
 """
 
 from __future__ import annotations
 
 from types import MethodType
 
-from sharedstate_memory.commands.registry import SPELLINGS, resolve, wrong_arity
-from sharedstate_memory.replies import NO_REPLY, CommandFailure, ErrorReply
+from sharedstate_memory.commands.registry import (
+    SPELLINGS,
+    resolve,
+    resolve_fully,
+    wrong_arity,
+)
+from sharedstate_memory.guards import guard_of
+from sharedstate_memory.replies import BLOCKED, NO_REPLY, CommandFailure, ErrorReply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
+    from sharedstate_memory.acl_user import User
     from sharedstate_memory.blocking import Wait
     from sharedstate_memory.commands.registry import Handler
     from sharedstate_memory.engine import Engine
     from sharedstate_memory.keyspace import Keyspace
     from sharedstate_memory.replies import Reply
+    from sharedstate_memory.tracking import SessionTracking
     from sharedstate_memory.transactions import Transaction
 
-_NO_AUTHENTICATION = ErrorReply(b"NOAUTH Authentication required.")
+    class Transport(Protocol):
+        """What carries a session: a connection. The engine's way to it."""
+
+        @property
+        def output_bytes(self) -> int:
+            """What is still to be sent."""
+
+        def facts(self) -> dict[str, int | str]:
+            """Fields of CLIENT LIST: sockets and buffers."""
+
+        def close_soon(self) -> None:
+            """End the connection after the command that runs."""
+
+
+_REFUSED = b"NOAUTH Authentication required."
+_EXEC_ABORTED = b"EXECABORT Transaction discarded because of: "
+_EXEC_REFUSED = _EXEC_ABORTED + _REFUSED
+_OUT_OF_PLACE = (
+    b"Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET"
+    b" are allowed in this context"
+)
 _CLOSED = ErrorReply(b"ERR the session is closed")
 
 # What a RESP2 client may say while it is subscribed: its replies could not be told from
 # the messages.
 _WHILE_SUBSCRIBED = frozenset(
-    ("SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "PING", "QUIT", "RESET")
+    (
+        "SUBSCRIBE",
+        "SSUBSCRIBE",
+        "PSUBSCRIBE",
+        "UNSUBSCRIBE",
+        "SUNSUBSCRIBE",
+        "PUNSUBSCRIBE",
+        "PING",
+        "QUIT",
+        "RESET",
+    )
 )
 
 
@@ -57,14 +100,24 @@ class Session:
         "engine",
         "execute",
         "id",
+        "last_active_ms",
+        "last_command",
+        "library_name",
+        "library_version",
         "may_block",
         "muting",
         "name",
+        "no_evict",
+        "no_touch",
         "opened_at_ms",
         "patterns",
         "protocol",
+        "shard_channels",
         "state",
+        "tracking",
         "transaction",
+        "transport",
+        "user",
         "wait",
         "watch_broken",
         "watched",
@@ -80,9 +133,18 @@ class Session:
         self.protocol = 2
         self.name = b""
         self.address = b""
+        self.library_name = b""
+        self.library_version = b""
+        self.last_command = b""
         self.opened_at_ms = 0
+        self.last_active_ms = 0
+        self.no_evict = False
+        self.no_touch = False
+        self.transport: Transport | None = None
+        self.user: User = engine.users.default
+        self.tracking: SessionTracking | None = None
         self.closing = False
-        self.authenticated = engine.password is None
+        self.authenticated = self.user.is_open
         self.may_block = True
         self.muting: Muting | None = None
         self.wait: Wait | None = None
@@ -91,6 +153,7 @@ class Session:
         self.watch_broken = False
         self.channels: dict[bytes, None] = {}
         self.patterns: dict[bytes, None] = {}
+        self.shard_channels: dict[bytes, None] = {}
         self.state: Handler
         self.execute: Callable[[list[bytes]], Reply]
         self.rest()
@@ -100,10 +163,24 @@ class Session:
         """Whether a blocking command of this session waits for its reply."""
         return self.wait is not None
 
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether messages may come to this session."""
+        return bool(self.channels or self.patterns or self.shard_channels)
+
     def enter(self, state: Handler) -> None:
         """Let the session's next commands meet another state."""
         self.state = state
-        self.execute = MethodType(state if self.muting is None else muted, self)
+        self.execute = MethodType(muted if self.muting else self.guarded(), self)
+
+    def guarded(self) -> Handler:
+        """The session's state, behind the guard it needs now."""
+        return guard_of(self) or self.state
+
+    def review(self) -> None:
+        """Look again which guard is needed."""
+        if not self.closing:
+            self.enter(self.state)
 
     def rest(self) -> None:
         """Enter the state of a session in no transaction, as its other facts have it."""
@@ -112,7 +189,7 @@ class Session:
             self.execute = closed
         elif not self.authenticated:
             self.enter(unauthenticated)
-        elif self.protocol == 2 and (self.channels or self.patterns):
+        elif self.protocol == 2 and self.is_subscribed:
             self.enter(subscribed)
         else:
             self.enter(plain)
@@ -121,6 +198,16 @@ class Session:
         """As `rest`, for what may have changed in the middle of a transaction."""
         if self.transaction is None:
             self.rest()
+
+    def answer(self, reply: Reply) -> None:
+        """Deliver the reply to a command that had to wait, unless replies are muted."""
+        muting = self.muting
+        if muting is not None:
+            reply = NO_REPLY
+            if not muting.is_for_good:
+                self.muting = None
+                self.enter(self.state)
+        self.deliver(reply)
 
     def __repr__(self) -> str:
         return f"<Session {self.id} db={self.db.index}>"
@@ -138,14 +225,14 @@ class Muting:
 def plain(session: Session, argv: list[bytes]) -> Reply:
     """Execute a command and what follows from it. The hot path: flat on purpose."""
     engine = session.engine
-    engine.processed += 1
     try:
         handler, least, most, _ = SPELLINGS.get(argv[0]) or resolve(argv)
         if not least <= len(argv) <= most:
             raise CommandFailure(wrong_arity(argv[0]))
+        engine.statistics.calls[argv[0]] += 1
         reply = handler(session, argv)
     except CommandFailure as failure:
-        reply = failure.reply
+        reply = engine.note_failure(argv, failure)
     if engine.pending:
         engine.settle(session.db.index, argv)
     return reply
@@ -154,24 +241,24 @@ def plain(session: Session, argv: list[bytes]) -> Reply:
 def unauthenticated(session: Session, argv: list[bytes]) -> Reply:
     """Let only those commands pass that a client needs to say who it is."""
     try:
-        spec = resolve(argv)[3]
+        spec = resolve_fully(argv)[3]
+        if "no_auth" not in spec.flags:
+            raise CommandFailure(_EXEC_REFUSED if spec.name == "EXEC" else _REFUSED)
     except CommandFailure as failure:
-        return failure.reply
-    return plain(session, argv) if "no_auth" in spec.flags else _NO_AUTHENTICATION
+        return session.engine.note_rejection(argv, failure)
+    return plain(session, argv)
 
 
 def subscribed(session: Session, argv: list[bytes]) -> Reply:
     """Let only those commands pass that make sense among messages, in RESP2."""
     try:
-        spec = resolve(argv)[3]
+        spec = resolve_fully(argv)[3]
+        if spec.name not in _WHILE_SUBSCRIBED:
+            head = _EXEC_ABORTED if spec.name == "EXEC" else b"ERR "
+            raise CommandFailure(head + _OUT_OF_PLACE % spec.name.lower().encode())
     except CommandFailure as failure:
-        return failure.reply
-    if spec.name in _WHILE_SUBSCRIBED:
-        return plain(session, argv)
-    return ErrorReply(
-        b"ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT"
-        b" / RESET are allowed in this context" % spec.name.lower().encode()
-    )
+        return session.engine.note_rejection(argv, failure)
+    return plain(session, argv)
 
 
 def muted(session: Session, argv: list[bytes]) -> Reply:
@@ -181,8 +268,8 @@ def muted(session: Session, argv: list[bytes]) -> Reply:
     by the command after CLIENT REPLY SKIP.
     """
     muting = session.muting
-    reply = session.state(session, argv)
-    if session.muting is None:
+    reply = session.guarded()(session, argv)
+    if session.muting is None or reply is BLOCKED:
         return reply
     if session.muting is muting and not session.muting.is_for_good:
         session.muting = None

@@ -85,7 +85,7 @@ class Store:
     __slots__ = ("__weakref__", "_cron_at", "_retired", "engine", "lock")
 
     def __init__(self) -> None:
-        self.engine = Engine(clock_ms=_clock_ms, random=Random())
+        self.engine = Engine(clock_ms=_clock_ms, clock_us=_clock_us, random=Random())
         self.lock = _Section()
         self._cron_at = 0.0
         self._retired: deque[Session] = deque()
@@ -194,6 +194,10 @@ class Waiter:
 
 def _clock_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _clock_us() -> int:
+    return time.time_ns() // 1_000
 
 
 # -- named stores

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
 
+from sharedstate_memory.directive_kinds import SettingError, quote_always
+from sharedstate_server.admission import refuse_open_address
 from sharedstate_server.backend import DEFAULT_PORT
+from sharedstate_server.config_file import ConfigError, ConfigLoader, check_users
+from sharedstate_server.directives import server_settings
 from sharedstate_server.folders import LOCK_SECONDS, SOCKET_NAME, lock_of
-from sharedstate_server.server import MAX_CLIENTS, Server
+from sharedstate_server.garbage import keep_looks_short
+from sharedstate_server.server_log import log_from, to_stderr
+from sharedstate_server.starting import (
+    CannotStartError,
+    follow_folder,
+    keep_pid_file,
+    new_server,
+    open_endpoints,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sharedstate_memory.settings import Settings
+    from sharedstate_server.server import Server
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -24,21 +38,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--port", type=int, help=f"TCP port ({DEFAULT_PORT}; 0 takes a free one)")
-    add("--bind", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    add("--bind", help="address to listen on (127.0.0.1)")
     add("--unix", metavar="PATH", help="listen on this Unix socket; no TCP without --port")
     add("--dir", metavar="FOLDER", help="listen on FOLDER/server.sock, as local:///FOLDER")
     add("--password", help="ask for this password (seen by `ps`: prefer --password-file)")
     add("--password-file", metavar="PATH", help="… the first line of this file")
-    add("--max-clients", type=_positive, default=MAX_CLIENTS, help=f"({MAX_CLIENTS})")
+    add("--max-clients", type=_positive, help="so many clients at once (10000)")
     add("--port-file", metavar="PATH", help="write the TCP port here when listening")
+    add("--config", metavar="FILE", help="read settings from this file, as redis.conf")
+    add(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="change a setting of redis.conf, such as maxmemory=100mb; may be repeated",
+    )
     return parser
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text!r}")
+    return int(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,15 +68,90 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.port is not None and not 0 <= options.port < 65536:
         parser.error(f"expected a port from 0 to 65535, got {options.port}")
+    for pair in options.set:
+        if "=" not in pair:
+            parser.error(f"expected NAME=VALUE, got {pair!r}")
     try:
-        server = Server(password=_password(options), max_clients=options.max_clients)
-        _listen(server, options)
-    except (OSError, ValueError) as error:
+        server = _server(options)
+    except (OSError, ValueError, ConfigError, CannotStartError) as error:
         sys.stderr.write(f"sharedstate serve: {error}\n")
         return 1
-    gc.freeze()
+    keep_looks_short()
     server.run()
     return 0
+
+
+def _server(options: argparse.Namespace) -> Server:
+    """A server that listens. Raises what is wrong with the options, or in the way."""
+    loader = ConfigLoader(server_settings())
+    settings = loader.settings
+    follow_folder(settings)
+    # Before `dir` leads elsewhere.
+    path = None if options.config is None else os.path.abspath(options.config)
+    password = _password(options)
+    _load(options, loader, password)
+    server = new_server(loader, log_from(settings, to_stderr), path)
+    server.catch_signals()
+    for address in settings["bind"]:
+        # Whatever protected mode says.
+        refuse_open_address(server.engine, address.removeprefix("-"))
+    any_port = options.port == 0
+    if settings["port"] or settings["unixsocket"] or any_port or not options.dir:
+        open_endpoints(server, any_port=any_port)
+    if options.dir is not None:
+        _listen_in_folder(server, options.dir)
+    keep_pid_file(server)
+    port = settings["port"]
+    if options.port_file is not None and port:
+        _write_whole(options.port_file, f"{port}\n")
+    server.log(f"ready on {_places(settings, has_folder=options.dir is not None)}")
+    return server
+
+
+def _places(settings: Settings, *, has_folder: bool) -> str:
+    """Where clients find the server. Addresses that need not be there are left out."""
+    hosts = [f"[{host}]" if ":" in host else host for host in settings["bind"]]
+    ports = ((settings["port"], ""), (settings["tls-port"], " (TLS)"))
+    places = [
+        f"{host}:{port}{note}"
+        for port, note in ports
+        if port
+        for host in hosts
+        if not host.startswith(("-", "[-"))
+    ]
+    if settings["unixsocket"] or has_folder:
+        places.append("a Unix socket")
+    return ", ".join(places)
+
+
+def _load(options: argparse.Namespace, loader: ConfigLoader, password: str | None) -> None:
+    """Follow the file, then `--set`, then the options that have names of their own."""
+    settings = loader.settings
+    settings.load("bind", ["127.0.0.1"])
+    settings.load("port", ["0" if options.unix or options.dir else str(DEFAULT_PORT)])
+    if options.config is not None:
+        loader.load_file(options.config)
+    pairs = (pair.partition("=") for pair in options.set)
+    # Several words stay several; nothing is an empty one, as in `save=`.
+    lines = [f"{name} {value or quote_always('')}" for name, _, value in pairs]
+    named = {
+        "port": options.port,
+        "bind": options.bind,
+        "unixsocket": options.unix,
+        "requirepass": password,
+        "maxclients": options.max_clients,
+    }
+    lines += [
+        f"{name} {quote_always(str(value))}"
+        for name, value in named.items()
+        if value is not None
+    ]
+    loader.load_lines(lines, of="the options")
+    check_users(loader)
+    if settings["daemonize"]:
+        raise SettingError(
+            "daemonize: this command stays in the foreground; use sharedstate-server"
+        )
 
 
 def _password(options: argparse.Namespace) -> str | None:
@@ -73,26 +169,13 @@ def _password(options: argparse.Namespace) -> str | None:
     return password
 
 
-def _listen(server: Server, options: argparse.Namespace) -> None:
-    """Listen wherever the options say; on the default port if they say nothing."""
-    if options.dir is not None:
-        os.makedirs(options.dir, mode=0o700, exist_ok=True)
-        lock = lock_of(options.dir)
-        if not lock.take(LOCK_SECONDS):
-            raise OSError(f"another program is starting the server of {options.dir}")
-        with lock:
-            server.listen_unix(os.path.join(options.dir, SOCKET_NAME))
-    if options.unix is not None:
-        server.listen_unix(options.unix)
-    if options.port is None and (options.unix or options.dir):
-        server.log("ready on a Unix socket")
-        return
-    port = server.listen_tcp(
-        options.bind, DEFAULT_PORT if options.port is None else options.port
-    )
-    if options.port_file is not None:
-        _write_whole(options.port_file, f"{port}\n")
-    server.log(f"ready on {options.bind}:{port}")
+def _listen_in_folder(server: Server, folder: str) -> None:
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    lock = lock_of(folder)
+    if not lock.take(LOCK_SECONDS):
+        raise OSError(f"another program is starting the server of {folder}")
+    with lock:
+        server.listen_unix(os.path.join(folder, SOCKET_NAME))
 
 
 def _write_whole(path: str, text: str) -> None:

@@ -2,19 +2,18 @@
 
 The way of a command, and the only one:
 
-    socket ──> RequestParser ──> session.execute ──> encoder ──> socket
+    socket ──> RequestParser ──> session.execute ──> encoder ──> Output ──> socket
                                   (the engine)
 
 What keeps one client from harming the others:
 
-- In one turn of the loop it gets `COMMANDS_PER_TURN` commands, or one big reply. The rest
-  waits for the next turn, and while anything waits (for its turn, or for a blocking
-  command before it), nothing more is read.
+- In one turn of the loop it gets `COMMANDS_PER_TURN` commands, or what begins within
+  `TURN_SECONDS`, or one big reply. The rest waits for the next turn, and while anything
+  waits (for its turn, or for a blocking command before it), nothing more is read.
 - While more than `PAUSE_BYTES` of replies wait to be taken, nothing more is executed: a
   client that does not read is a client that cannot ask. A reply may be of any size.
-- Messages come without being asked for. A subscriber on which more than
-  `MESSAGES_LIMIT_BYTES` wait is dropped.
-- Output leaves `FLUSH_BYTES` a turn.
+- Messages come without being asked for, and output may be limited by class: who leaves
+  more lying than the limits allow is dropped (`client_limits.py`).
 
 Invariants: replies leave in the order of their commands. A blocked session executes
 nothing until its one outstanding reply was delivered. Nothing is executed after QUIT or
@@ -26,87 +25,82 @@ from __future__ import annotations
 from collections import deque
 from itertools import islice
 
-from sharedstate_memory.replies import Push
+from sharedstate_memory.replies import Push, Status
+from sharedstate_server.holdings import Holdings
 from sharedstate_server.loop import HANGUP, READABLE, WRITABLE
+from sharedstate_server.output import Output
 from sharedstate_server.requests import RequestParser
-from sharedstate_server.resp import encode_resp2, encode_resp3
+from sharedstate_server.turn import (
+    COMMANDS_PER_TURN,
+    ENCODERS,
+    execute_many,
+    execute_one,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from typing import Any
 
     from sharedstate_server.server import Server
 
 READ_BYTES = 64 * 1024
-COMMANDS_PER_TURN = 256
-BIG_REPLY_BYTES = 64 * 1024
 PAUSE_BYTES = 1024 * 1024
-FLUSH_BYTES = 1024 * 1024
-MESSAGES_LIMIT_BYTES = 32 * 1024 * 1024
-
-# So many pieces of output go into one system call.
-_PIECES_PER_SEND = 256
 
 _INTERNAL_ERROR = b"-ERR internal error: the log of the server has it\r\n"
 
 
-class Connection:
+class Connection(Holdings):
     """One client: its socket, its parser, its session with the engine."""
 
     __slots__ = (
         "_again",
         "_closing",
-        "_encode",
-        "_fd",
+        "_is_held",
         "_is_limited",
-        "_mask",
-        "_output",
-        "_output_bytes",
         "_parse",
-        "_parser",
-        "_protocol",
         "_recv",
-        "_send",
         "_server",
         "_socket",
-        "_waiting",
-        "session",
+        "_statistics",
     )
 
-    def __init__(self, server: Server, sock: socket.socket, address: bytes) -> None:
+    def __init__(
+        self, server: Server, sock: socket.socket, address: bytes, local_address: bytes
+    ) -> None:
         self._server = server
+        self._loop = server.loop
+        self._statistics = server.engine.statistics
         self._socket = sock
         self._fd = sock.fileno()
         self._recv = sock.recv
-        self._send = sock.send
+        self._local_address = local_address
         self.session = server.engine.open_session(self._deliver)
         self.session.address = address
+        self.session.transport = self
         self._is_limited = not self.session.authenticated
-        self._parser = RequestParser(is_limited=self._is_limited)
+        self._parser = RequestParser(server.request_limits, is_limited=self._is_limited)
         self._parse = self._parser.feed
         # Commands that were read and must wait: for their turn, or for a blocked one.
         self._waiting: deque[list[bytes]] = deque()
-        self._output: deque[bytes | memoryview] = deque()
-        self._output_bytes = 0
-        self._encode = encode_resp2
-        self._protocol = 2
+        self._counted = self._counted_bytes = 0
+        self._output = Output(sock, server.unflushed, self._on_output)
+        self._over_since = 0.0
         self._again = False
+        self._is_held = False  # A script of ours runs, and others are served meanwhile.
         self._closing = False  # We end the connection once the output is taken.
         self._mask = READABLE
-        server.loop.watch(self._fd, READABLE, self._on_ready)
+        self.active_at = self._loop.now
+        self._loop.watch(self._fd, READABLE, self._on_ready)
 
     # The way of a command.
 
     def _on_ready(self, mask: int) -> None:
         """The socket is ready: read, execute, answer."""
-        if mask & WRITABLE:
-            self._flush()
-            if not mask & READABLE:
-                return
-        if not self._mask & READABLE:
-            self._on_hangup()
+        if not (mask & self._mask) & READABLE:
+            self._on_unusual(mask)
             return
+        if mask & WRITABLE:
+            self._output.flush()
         try:
             data = self._recv(READ_BYTES)
         except BlockingIOError:
@@ -117,67 +111,74 @@ class Connection:
         if not data:
             self._on_end()
             return
+        self.active_at = self._loop.now
+        statistics = self._statistics
+        statistics.input_bytes += len(data)
         commands = self._parse(data)
-        if commands:
+        if len(commands) == 1 and self.session.wait is None:
+            self._execute_one(commands[0])
+        elif commands:
             done = self._execute(commands) if self.session.wait is None else 0
             if done < len(commands):
                 self._keep(commands[done:])
-        if self._parser.error is not None:
-            self._end_in_error()
+        if self._parser.is_unusual:
+            self._look_at_parser()
+
+    def _on_unusual(self, mask: int) -> None:
+        """The socket takes more, or has gone while nothing was read from it."""
+        if mask & WRITABLE and self._output.flush():
+            self.active_at = self._loop.now
+        if not self._mask & READABLE and mask & ~WRITABLE:
+            self._on_hangup()
+
+    def _execute_one(self, argv: list[bytes]) -> None:
+        """Execute the only command of a turn, and write its reply."""
+        session = self.session
+        session.last_command = argv[0]
+        try:
+            data = execute_one(session, self._statistics, argv)
+        except Exception:
+            data = self._fail()
+        if data:
+            self._output.write(data)
+        if session.wait is not None or session.closing or self._is_limited:
+            self._look_at_session()
 
     def _execute(self, commands: list[list[bytes]]) -> int:
-        """Execute commands, up to one turn's share, and send the replies. A hot path.
-
-        Returns how many were executed.
+        """Execute commands, up to one turn's share, and write the replies. Returns how
+        many were executed.
         """
         session = self.session
+        session.last_command = commands[-1][0]
         replies: list[bytes] = []
-        done = 0
         try:
-            for argv in commands:
-                done += 1
-                reply: Any = session.execute(argv)
-                kind = type(reply)
-                if kind is int:
-                    replies.append(b":%d\r\n" % reply)
-                elif kind is bytes:
-                    replies.append(b"$%d\r\n%b\r\n" % (len(reply), reply))
-                    if len(reply) > BIG_REPLY_BYTES:
-                        break
-                else:
-                    data = self._encode_any(reply)
-                    replies.append(data)
-                    if self._must_stop(data):
-                        break
-                if done == COMMANDS_PER_TURN:
-                    break
+            done = execute_many(session, self._statistics, commands, replies)
         except Exception:
-            self._server.log_failure(f"client {session.id} met a mistake of ours")
-            replies.append(_INTERNAL_ERROR)
-            self._closing = True
-        self._write(replies[0] if len(replies) == 1 else b"".join(replies))
+            done = len(commands)
+            replies.append(self._fail())
+        data = b"".join(replies)
+        if data:
+            self._output.write(data)
+        if session.wait is not None or session.closing or self._is_limited:
+            self._look_at_session()
         return done
 
-    def _encode_any(self, reply: object) -> bytes:
-        """A reply of any type; nothing for BLOCKED and NO_REPLY."""
-        if self.session.protocol != self._protocol:
-            self._protocol = self.session.protocol
-            self._encode = encode_resp3 if self._protocol == 3 else encode_resp2
-        return self._encode(reply)
+    def _fail(self) -> bytes:
+        """A mistake of ours: it costs the client its connection, and nobody else."""
+        self._server.log_failure(f"client {self.session.id} met a mistake of ours")
+        self._end()
+        return _INTERNAL_ERROR
 
-    def _must_stop(self, data: bytes) -> bool:
-        """Whether a reply other than a string or a number ends the turn."""
+    def _look_at_session(self) -> None:
+        """The session waits, has ended, or may have been let in."""
         session = self.session
         if session.wait is not None:
             self._server.note_wait()
-            return True
         if session.closing:
-            self._closing = True
-            return True
-        if self._is_limited and session.authenticated:
+            self._end()
+        elif self._is_limited and session.authenticated:
             self._is_limited = False
             self._parser.lift_limits()
-        return len(data) > BIG_REPLY_BYTES
 
     # What must wait.
 
@@ -185,36 +186,44 @@ class Connection:
         """Keep commands for later turns. Meanwhile nothing more is read."""
         if not self._closing:
             self._waiting.extend(commands)
+            self._counted = -1
             self._put_off()
         self._set_mask()
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether something was read that is not executed, and is not waited for."""
+        return bool(self._waiting) or self._parser.is_paused
 
     def _put_off(self) -> None:
         """Let the others have their turn before the rest of this client's commands."""
         if not self._again:
             self._again = True
-            self._server.loop.soon(self._continue)
+            self._loop.soon(self._continue)
 
     def _continue(self) -> None:
         """Go on with what was read earlier: after a turn, or after being unblocked."""
         self._again = False
         waiting = self._waiting
-        if (
-            self._fd < 0
-            or self.session.wait is not None
-            or self._output_bytes > PAUSE_BYTES
-        ):
-            return  # Taken up again by _deliver or _flush.
+        if self._fd < 0 or self._is_held or self.session.wait is not None:
+            return  # Taken up again by _deliver or release.
+        if self._output.waiting_bytes > PAUSE_BYTES:
+            return  # Taken up again by _on_output.
+        if not waiting and self._parser.is_paused:
+            waiting.extend(self._parse(b""))
+            self._counted = -1
         if waiting and not self._closing:
-            for _ in range(self._execute([*islice(waiting, COMMANDS_PER_TURN)])):
+            done = self._execute([*islice(waiting, COMMANDS_PER_TURN)])
+            # Who was closed meanwhile, by itself even, has none left.
+            for _ in range(min(done, len(waiting))):
                 waiting.popleft()
         if self._closing:
             waiting.clear()
-        if waiting:
+        elif self._has_more:
             self._put_off()
-        elif self._parser.error is not None:
-            self._end_in_error()
+        if not waiting and self._parser.is_unusual:
+            self._look_at_parser()
         self._set_mask()
-        self._close_if_done()
 
     # What comes from elsewhere: unblocked commands, messages.
 
@@ -223,85 +232,68 @@ class Connection:
 
         Called by the engine in the middle of its work: closes nothing, only soon.
         """
-        if self._fd < 0:
+        if self._closing or self._fd < 0 or self._output.is_broken:
             return
-        self._write(self._encode_any(reply))
-        if type(reply) is Push and self._output_bytes > MESSAGES_LIMIT_BYTES:
-            self._server.log(
-                f"client {self.session.id} was dropped: it left {self._output_bytes} bytes "
-                f"of messages lying (the limit is {MESSAGES_LIMIT_BYTES})"
-            )
-            self._give_up()
-        elif self._waiting:
+        data = ENCODERS[self.session.protocol](reply)
+        if data:
+            self._output.write(data)
+        if type(reply) is Push or type(reply) is Status:
+            self._server.burdened.add(self)
+            self._server.limits.check_messages(self)
+        if self.session.closing:
+            self._end()
+        elif self._has_more:
             self._put_off()
 
     # Output.
 
-    def _write(self, data: bytes) -> None:
-        """Send what the socket takes now, and the rest when it takes more."""
-        if not data:
+    def _on_output(self) -> None:
+        """Some output has left, or could not."""
+        if self._output.is_broken:
+            self._loop.soon(self.close)
             return
-        sent = 0
-        if not self._output:
-            try:
-                sent = self._send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._give_up()
-                return
-            if sent == len(data):
-                if self._closing:
-                    self._give_up()
-                return
-        self._output.append(memoryview(data)[sent:] if sent else data)
-        self._output_bytes += len(data) - sent
-        self._set_mask()
-
-    def _flush(self) -> None:
-        """Send what has piled up, a turn's share of it."""
-        budget = FLUSH_BYTES
-        while self._output and budget > 0:
-            try:
-                sent = self._socket.sendmsg([*islice(self._output, _PIECES_PER_SEND)])
-            except BlockingIOError:
-                break
-            except OSError:
-                self.close()
-                return
-            budget -= sent
-            self._forget_output(sent)
-        self._set_mask()
-        if self._waiting and self._output_bytes <= PAUSE_BYTES:
+        if self._output.waiting_bytes:
+            self._server.burdened.add(self)
+            self._server.limits.check(self)
+        elif self._closing:
+            self.close()
+            return
+        if self._has_more and self._output.waiting_bytes <= PAUSE_BYTES:
             self._put_off()
-        self._close_if_done()
-
-    def _forget_output(self, sent: int) -> None:
-        self._output_bytes -= sent
-        while sent:
-            piece = self._output[0]
-            if sent < len(piece):
-                self._output[0] = memoryview(piece)[sent:]
-                return
-            sent -= len(piece)
-            self._output.popleft()
+        self._set_mask()
 
     def _set_mask(self) -> None:
         """Watch the socket for what we are ready for."""
         if self._fd < 0:
             return
-        if self._closing:
+        output = self._output
+        if self._closing or self._is_held:
             mask = 0
-        elif not self._waiting and self._output_bytes <= PAUSE_BYTES:
+        elif not self._has_more and output.waiting_bytes <= PAUSE_BYTES:
             mask = READABLE
         else:
             # Nothing is read, but a blocked client that goes must be seen to go.
             mask = HANGUP if self.session.wait is not None else 0
-        if self._output:
+        if output:
             mask |= WRITABLE
+        output.is_awaited = mask != READABLE
         if mask != self._mask:
             self._mask = mask
-            self._server.loop.watch(self._fd, mask, self._on_ready)
+            self._loop.watch(self._fd, mask, self._on_ready)
+
+    # A script of this client that does not end.
+
+    def hold(self) -> None:
+        """Read and execute nothing: a script of this client is running."""
+        self._is_held = True
+        self._set_mask()
+
+    def release(self) -> None:
+        """Go on after `hold`."""
+        self._is_held = False
+        if self._has_more:
+            self._put_off()
+        self._set_mask()
 
     # The end.
 
@@ -313,42 +305,74 @@ class Connection:
         if self.session.wait is not None:
             self.close()
         elif self._output:
-            self._flush()
+            self._output.flush()
 
     def _on_end(self) -> None:
         """The client has closed its side: it gets the answers that are on their way."""
         if self.session.wait is not None or not self._output:
             self.close()
-            return
-        self._closing = True
-        self._set_mask()
+        else:
+            self._end()
 
-    def _end_in_error(self) -> None:
-        """The peer broke the protocol: answer what came before, say so, and end."""
-        if self._fd >= 0 and not self._waiting and not self._closing:
-            self._closing = True
-            reason = str(self._parser.error).encode("latin-1", "replace")
-            self._write(b"-ERR Protocol error: %b\r\n" % reason)
+    def _look_at_parser(self) -> None:
+        """The peer broke the protocol, or holds much: say so, and end, or count it."""
+        error = self._parser.error
+        if error is None:
+            self._server.burdened.add(self)
+            self._server.limits.check(self)
+            if self._parser.is_paused:
+                self._put_off()
+                self._set_mask()
+        elif self._fd >= 0 and not self._waiting and not self._closing:
+            told = f"client {self.session.id} broke the protocol: {error}"
+            self._server.log(told, "verbose")
+            reason = str(error).encode("latin-1", "replace")
+            reason = reason.replace(b"\r", b" ").replace(b"\n", b" ")
+            self._output.write(b"-ERR Protocol error: %b\r\n" % reason)
+            self._end()
+
+    def _end(self) -> None:
+        """End the connection when the output has been taken."""
+        self._closing = True
+        self._output.is_awaited = True
+        self._set_mask()
+        if not self._output:
+            self._loop.soon(self._close_if_done)
 
     def _close_if_done(self) -> None:
-        if self._closing and not self._output:
+        if not self._output:
             self.close()
 
-    def _give_up(self) -> None:
-        """End the connection when the engine has done what it is at."""
+    def close_soon(self) -> None:
+        """End the connection after the command that runs, and send it nothing more but
+        that command's reply.
+        """
+        self._waiting.clear()
+        self.session.closing = True
+        self.session.rest()
+        self._end()
+
+    def finish(self) -> None:
+        """Take no more commands, and end the connection once the replies that are on
+        their way are taken.
+        """
+        self._waiting.clear()
+        self._on_end()
+
+    def give_up(self) -> None:
+        """End the connection when the engine has done what it is at. Output is lost."""
         self._closing = True
-        self._output.clear()
-        self._output_bytes = 0
-        self._server.loop.soon(self.close)
+        self._output.discard()
+        self._loop.soon(self.close)
 
     def close(self) -> None:
         """End the connection. Twice is fine."""
         if self._fd < 0:
             return
-        self._server.loop.forget(self._fd)
-        self._server.forget(self._fd)
+        self._loop.forget(self._fd)
+        self._server.forget(self, self._fd)
         self._fd = -1
-        self._output.clear()
+        self._output.close()
         self._waiting.clear()
         self._server.engine.close_session(self.session)
         self._socket.close()

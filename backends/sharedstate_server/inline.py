@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from sharedstate_server.resp import ProtocolError
 
+# As C has it: in text, bytes of letters in UTF-8 would be spaces as well.
+_SPACES = frozenset(" \t\n\r\v\f")
+
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "a": "\a"}
 
 
@@ -13,11 +16,13 @@ def split_inline(line: bytes) -> list[bytes]:
     Words in double quotes know backslash escapes, `\\xHH` included; words in single
     quotes know only an escaped single quote. Raises `ProtocolError` on open quotes.
     """
+    if b'"' not in line and b"'" not in line:
+        return line.split()
     text = line.decode("latin-1")
     words: list[bytes] = []
     position = 0
     while True:
-        while position < len(text) and text[position].isspace():
+        while position < len(text) and text[position] in _SPACES:
             position += 1
         if position == len(text):
             return words
@@ -27,12 +32,12 @@ def split_inline(line: bytes) -> list[bytes]:
 
 def _read_word(text: str, position: int) -> tuple[str, int]:
     word: list[str] = []
-    while position < len(text) and not text[position].isspace():
+    while position < len(text) and text[position] not in _SPACES:
         character = text[position]
         if character in "\"'":
             read = _read_double_quoted if character == '"' else _read_single_quoted
             part, position = read(text, position + 1)
-            if position < len(text) and not text[position].isspace():
+            if position < len(text) and text[position] not in _SPACES:
                 raise ProtocolError("unbalanced quotes in request")
             word.append(part)
         else:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 
 from sharedstate_server.folders import SOCKET_NAME, lock_of, remove_folder
+from sharedstate_server.garbage import keep_looks_short
 from sharedstate_server.listening import identify, unlink_socket
 from sharedstate_server.server import Server
 
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
     else:
         _end_when_left(server, listener, folder, float(argument))
     # What exists by now stays for good, and need not be looked through again.
-    gc.freeze()
+    keep_looks_short()
     server.run()
 
 

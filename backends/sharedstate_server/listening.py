@@ -11,9 +11,21 @@ from sharedstate_server.folders import LOCK_SECONDS, FileLock
 
 BACKLOG = 511
 
+_EVERY_ADDRESS = {"*": "0.0.0.0", "::*": "::"}
+
+# The kernel takes no longer times, and refuses them.
+_KEEPALIVE_MOST_SECONDS = 32767
+
+# Unanswered, so many probes mean that the other side has gone.
+_KEEPALIVE_PROBES = 3
+
 # sun_path has 108 bytes on Linux and 104 elsewhere, the final zero included; and a
 # socket has a name longer by one while it is made.
 UNIX_PATH_BYTES = 102
+
+
+# At the end of a Unix socket's name while it is made.
+_UNNAMED = b"~"
 
 
 def fits_unix_socket(path: str) -> bool:
@@ -21,8 +33,8 @@ def fits_unix_socket(path: str) -> bool:
     return len(os.fsencode(path)) <= UNIX_PATH_BYTES
 
 
-def bind_unix(path: str) -> socket.socket:
-    """A listening Unix socket that only this user may open (mode 0600).
+def bind_unix(path: str, mode: int = 0o600, backlog: int = BACKLOG) -> socket.socket:
+    """A listening Unix socket, which only this user may open unless `mode` says otherwise.
 
     The socket that a dead server left in its place is replaced. Raises `OSError` if a
     live one listens there, or if what is there is no socket.
@@ -31,7 +43,7 @@ def bind_unix(path: str) -> socket.socket:
     lock of `PATH.lock` keeps those apart who do this for one path at the same time.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    temporary = f"{path}~"
+    temporary = path + _UNNAMED.decode()
     try:
         with FileLock(f"{path}.lock") as lock:
             if not lock.take(LOCK_SECONDS):
@@ -39,8 +51,8 @@ def bind_unix(path: str) -> socket.socket:
             _refuse_if_taken(path)
             unlink_socket(temporary)
             listener.bind(temporary)
-            os.chmod(temporary, 0o600)
-            listener.listen(BACKLOG)
+            os.chmod(temporary, mode)
+            listener.listen(backlog)
             os.rename(temporary, path)
     except BaseException:
         listener.close()
@@ -84,14 +96,19 @@ def answers(path: str) -> bool:
         return probe.connect_ex(path) not in (errno.ECONNREFUSED, errno.ENOENT)
 
 
-def bind_tcp(host: str, port: int) -> socket.socket:
-    """A listening TCP socket. Raises `OSError` that names the address."""
+def bind_tcp(host: str, port: int, backlog: int = BACKLOG) -> socket.socket:
+    """A listening TCP socket. `*` is every IPv4 address and `::*` every IPv6 one. Raises
+    `OSError` that names the address.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
+        if family == socket.AF_INET6:
+            # The IPv4 addresses have sockets of their own.
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((_EVERY_ADDRESS.get(host, host), port))
+        listener.listen(backlog)
     except OSError as error:
         listener.close()
         raise OSError(
@@ -101,10 +118,16 @@ def bind_tcp(host: str, port: int) -> socket.socket:
 
 
 def keep_alive(sock: socket.socket, seconds: int) -> None:
-    """Let the kernel find out when the other machine has gone."""
+    """Let the kernel find out within twice so many seconds that the other machine has
+    gone; within half a day at the longest.
+    """
+    seconds = min(seconds, _KEEPALIVE_MOST_SECONDS)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_KEEPIDLE"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
+        between = max(1, seconds // _KEEPALIVE_PROBES)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, between)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_PROBES)
 
 
 def peer_name(sock: socket.socket, address: object) -> bytes:
@@ -113,10 +136,20 @@ def peer_name(sock: socket.socket, address: object) -> bytes:
     `address` is what `accept` told: the client may have gone since.
     """
     if sock.family == socket.AF_UNIX:
-        return os.fsencode(sock.getsockname()) + b":0"
+        # It was bound under another name than it has since (`bind_unix`).
+        return os.fsencode(sock.getsockname()).removesuffix(_UNNAMED) + b":0"
     assert isinstance(address, tuple)
     host, port = address[:2]
     return f"[{host}]:{port}".encode() if ":" in host else f"{host}:{port}".encode()
+
+
+def own_name(sock: socket.socket) -> bytes:
+    """Our end of a connection, in the same form; `?:0` if it has gone already."""
+    try:
+        address = sock.getsockname()
+    except OSError:
+        return b"?:0"
+    return peer_name(sock, address)
 
 
 def is_loopback(host: str) -> bool:

@@ -28,7 +28,7 @@ MAX_WORDS = 1024 * 1024
 """The most words of one command."""
 
 MAX_WORD_BYTES = 512 * 1024 * 1024
-"""The longest word of one command."""
+"""The longest word of one command, unless `RequestLimits` says otherwise."""
 
 MAX_COMMAND_BYTES = 1024 * 1024 * 1024
 """The most bytes of all words of one command."""
@@ -40,12 +40,20 @@ MAX_STRANGER_WORDS = 10
 MAX_STRANGER_BYTES = 16 * 1024
 """The limits for those who have not said who they are, as in Redis."""
 
+# So many headers, words or lines are taken in a row: some milliseconds' worth.
+STEPS_PER_FEED = 4096
+
+# From so many held bytes on, the owner should look at what the peer is about.
+UNUSUAL_BYTES = 64 * 1024
+
 # `*1048576` is the longest header that can mean anything.
 _MAX_HEADER_BYTES = 32
 
 # The headers that nearly every command has, as they are written.
 _COUNTS = {b"*%d" % count: count for count in range(1, 64)}
 _LENGTHS = [b"$%d" % length for length in range(256)]
+# How many pieces a command has that begins with such a header.
+_STRIDES = {header: 1 + 2 * count for header, count in _COUNTS.items()}
 
 _DIGITS = frozenset(b"0123456789")
 
@@ -54,24 +62,45 @@ _DIGITS = frozenset(b"0123456789")
 _HTTP = (b"POST", b"HOST:")
 
 
+class RequestLimits:
+    """What can be set: the longest word. Shared by all parsers of a server."""
+
+    __slots__ = ("word_bytes",)
+
+    def __init__(self) -> None:
+        self.word_bytes = MAX_WORD_BYTES
+
+
 class RequestParser:
     """The commands in a stream of bytes.
 
-    After an `error`, which is the peer's, nothing more is parsed.
+    After an `error`, which is the peer's, nothing more is parsed. `is_paused` says that
+    there is more to parse: feed nothing, or more, to go on. It is set when there is much of
+    it, and before what is an error for those only who have not said who they are, which
+    the commands before it may do. `is_unusual` says that there is one or the other, or
+    that much is held for a command that is not complete.
     """
 
     __slots__ = (
         "_held",
         "_held_bytes",
         "_is_limited",
+        "_limits",
         "_missing",
         "_needed",
         "_size",
         "_words",
         "error",
+        "is_paused",
+        "is_unusual",
     )
 
-    def __init__(self, *, is_limited: bool = False) -> None:
+    def __init__(
+        self, limits: RequestLimits | None = None, *, is_limited: bool = False
+    ) -> None:
+        self._limits = limits or RequestLimits()
+        self.is_unusual = False
+        self.is_paused = False
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._needed = 0
@@ -91,17 +120,34 @@ class RequestParser:
             return self._feed_more(data)
         # The hot path: flat, and at the price of one split.
         pieces = data.split(b"\r\n")
-        commands = []
+        stride = _STRIDES.get(pieces[0])
+        last = len(pieces) - 1
+        if last == stride and not pieces[last]:
+            words = pieces[2::2]
+            try:
+                if pieces[1:last:2] == [_LENGTHS[len(word)] for word in words]:
+                    return [words]
+            except IndexError:
+                return self._feed_pieces(pieces, data)
+        elif stride is not None and not (last % stride or pieces[last]):
+            alike = _split_alike(pieces, stride)
+            if alike is not None:
+                return alike
+        return self._feed_pieces(pieces, data)
+
+    def _feed_pieces(self, pieces: list[bytes], data: bytes) -> list[list[bytes]]:
+        """Take commands of different counts of words, one after the other."""
+        commands: list[list[bytes]] = []
         start, last = 0, len(pieces) - 1
         while start < last:
             count = _COUNTS.get(pieces[start]) or _usual_count(pieces[start])
             end = start + 1 + 2 * count
             words = pieces[start + 2 : end : 2]
-            try:
-                expected = [_LENGTHS[len(word)] for word in words]
-            except IndexError:
-                expected = [b"$%d" % len(word) for word in words]
-            if not count or end > last or pieces[start + 1 : end : 2] != expected:
+            if (
+                not count
+                or end > last
+                or not _are_lengths(pieces[start + 1 : end : 2], words)
+            ):
                 break
             commands.append(words)
             start = end
@@ -117,10 +163,12 @@ class RequestParser:
         if self._held:
             self._held.append(data)
             self._held_bytes += len(data)
+            self.is_unusual = self.held_bytes > UNUSUAL_BYTES
             if self._held_bytes < self._needed:
                 return commands
             data = b"".join(self._held)
             self._held = []
+            self.is_paused = False
         self._feed_carefully(data, commands)
         return commands
 
@@ -128,19 +176,41 @@ class RequestParser:
         """Parse from mark to mark; hold what is incomplete, note what is wrong."""
         position = 0
         try:
-            while position < len(data):
+            for _ in range(STEPS_PER_FEED):
+                if position == len(data):
+                    break
                 end = self._step(data, position)
                 if end > len(data):
-                    self._held = [data[position:]]
-                    self._held_bytes = len(data) - position
-                    self._needed = end - position
+                    self._hold(data[position:], end - position)
                     return
                 position = end
                 if self._words and not self._missing:
                     commands.append(self._words)
                     self._words = []
+                    self._size = 0
         except ProtocolError as error:
-            self.error = error
+            if not (self._is_limited and commands):
+                # Its traceback would refer to us, and to all that called us.
+                self.error = error.with_traceback(None)
+                self.is_unusual = True
+                return
+        if position < len(data):
+            self._hold(data[position:], 0)
+            self.is_unusual = self.is_paused = True
+        else:
+            self.is_unusual = self._size > UNUSUAL_BYTES
+
+    def _hold(self, data: bytes, needed: int) -> None:
+        """Keep bytes until so many of them are there."""
+        self._held = [data]
+        self._held_bytes = len(data)
+        self._needed = needed
+        self.is_unusual = self.held_bytes > UNUSUAL_BYTES
+
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes are held for a command that is not complete."""
+        return self._size + (self._held_bytes if self._held else 0)
 
     def _step(self, data: bytes, start: int) -> int:
         """Take one header, word or line, and return where it ends.
@@ -173,7 +243,7 @@ class RequestParser:
         if data[start] != 0x24:
             raise ProtocolError(f"expected '$', got '{chr(data[start])}'")
         length = _number(data[start : begin - 2], "bulk length")
-        most = MAX_STRANGER_BYTES if self._is_limited else MAX_WORD_BYTES
+        most = MAX_STRANGER_BYTES if self._is_limited else self._limits.word_bytes
         if not 0 <= length <= most:
             raise ProtocolError(_beyond("bulk", self._is_limited and length > 0))
         if self._size + length > MAX_COMMAND_BYTES:
@@ -198,6 +268,28 @@ class RequestParser:
         if self._words and self._words[0].upper() in _HTTP:
             raise ProtocolError("this is no web server: the request was not executed")
         return end
+
+
+def _are_lengths(headers: list[bytes], words: list[bytes]) -> bool:
+    """Whether headers such as `$3` tell the lengths of the words."""
+    try:
+        return headers == [_LENGTHS[len(word)] for word in words]
+    except IndexError:
+        return headers == [b"$%d" % len(word) for word in words]
+
+
+def _split_alike(pieces: list[bytes], stride: int) -> list[list[bytes]] | None:
+    """The commands of a pipeline in which all have the same count of words: column by
+    column, at two thirds of the cost. None if they have not, or something is wrong.
+    """
+    last = len(pieces) - 1
+    if pieces[0:last:stride].count(pieces[0]) * stride != last:
+        return None
+    columns = [pieces[place::stride] for place in range(2, stride, 2)]
+    for place, column in enumerate(columns):
+        if not _are_lengths(pieces[1 + 2 * place : last : stride], column):
+            return None
+    return list(map(list, zip(*columns, strict=True)))
 
 
 def _usual_count(header: bytes) -> int:

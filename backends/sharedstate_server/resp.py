@@ -8,21 +8,31 @@ Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
 
 from __future__ import annotations
 
+from itertools import chain, islice
+
 from sharedstate_memory.replies import (
     NULL_ARRAY,
+    Attributes,
+    BigNumber,
     ErrorReply,
     Many,
+    Members,
     Push,
     Sentinel,
     Status,
+    Verbatim,
     format_double,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Encoder = Callable[[object], bytes]
+
+
+# An aggregate of more members than this is encoded so many at a time.
+_PORTION = 1024
 
 
 class ProtocolError(Exception):
@@ -41,6 +51,11 @@ def encode_integer(reply: int) -> bytes:
 
 def _encode_status(reply: Status) -> bytes:
     return b"+%b\r\n" % reply
+
+
+def _encode_verbatim(reply: Verbatim) -> bytes:
+    """Text with its format in front."""
+    return b"=%d\r\n%b:%b\r\n" % (len(reply) + 4, reply.format, reply)
 
 
 def _encode_error(reply: ErrorReply) -> bytes:
@@ -68,9 +83,12 @@ def _make_encoder(
         if scalar is not None:
             return scalar(reply)
         head = heads[kind]
-        parts = [head(len(reply))]  # type: ignore[arg-type]
-        if kind is dict:
-            for key, value in reply.items():  # type: ignore[attr-defined]
+        length = len(reply)  # type: ignore[arg-type]
+        parts = [head(length)]
+        if length > _PORTION:
+            return b"".join(chain(parts, _portions(reply, encode)))
+        if isinstance(reply, dict):
+            for key, value in reply.items():
                 parts += (encode(key), encode(value))
             return b"".join(parts)
         # Flat for what lists are mostly made of: half the time for a hundred strings.
@@ -84,8 +102,29 @@ def _make_encoder(
     return encode
 
 
+def _portions(reply: object, encode: Encoder) -> Iterator[bytes]:
+    """The members of a long aggregate, some at a time: all their pieces at once would take
+    ten times as much memory as what is sent.
+    """
+    items = chain.from_iterable(reply.items()) if isinstance(reply, dict) else reply
+    members = iter(items)  # type: ignore[call-overload]
+    while portion := [*islice(members, _PORTION)]:
+        yield b"".join(
+            [
+                b"$%d\r\n%b\r\n" % (len(item), item)
+                if type(item) is bytes
+                else encode(item)
+                for item in portion
+            ]
+        )
+
+
 def _array_head(length: int) -> bytes:
     return b"*%d\r\n" % length
+
+
+def _set_head(length: int) -> bytes:
+    return b"~%d\r\n" % length
 
 
 def _encode_sentinel(reply: Sentinel) -> bytes:
@@ -111,12 +150,15 @@ encode_resp2: Encoder = _make_encoder(
     _SHARED_SCALARS
     | {
         bool: encode_integer,
+        Verbatim: encode_bulk,
+        BigNumber: encode_bulk,
         float: lambda reply: encode_bulk(format_double(reply)),
     },
     {
         list: _array_head,
         tuple: _array_head,
         set: _array_head,
+        Members: _array_head,
         Push: _array_head,
         Many: _no_head,
         dict: lambda length: b"*%d\r\n" % (2 * length),
@@ -129,16 +171,20 @@ encode_resp3: Encoder = _make_encoder(
     b"_\r\n",
     _SHARED_SCALARS
     | {
+        Verbatim: _encode_verbatim,
+        BigNumber: lambda reply: b"(%b\r\n" % reply,
         bool: lambda reply: b"#t\r\n" if reply else b"#f\r\n",
         float: lambda reply: b",%b\r\n" % format_double(reply),
     },
     {
         list: _array_head,
         tuple: _array_head,
-        set: lambda length: b"~%d\r\n" % length,
+        set: _set_head,
+        Members: _set_head,
         Push: lambda length: b">%d\r\n" % length,
         Many: _no_head,
         dict: lambda length: b"%%%d\r\n" % length,
+        Attributes: lambda length: b"|%d\r\n" % length,
     },
 )
 """Encode a reply for a connection that speaks RESP3."""

@@ -2,63 +2,92 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import socket
-import sys
 import time
 from random import Random
 
 from sharedstate_memory.engine import Engine
+from sharedstate_server import process_facts
+from sharedstate_server.admission import refuse_open_address
+from sharedstate_server.client_limits import ClientLimits
 from sharedstate_server.connection import Connection
+from sharedstate_server.directives import server_settings
+from sharedstate_server.gate import Gate
 from sharedstate_server.listening import (
     bind_tcp,
     bind_unix,
     identify,
-    is_loopback,
-    keep_alive,
+    own_name,
     peer_name,
     unlink_socket,
 )
-from sharedstate_server.loop import READABLE, EventLoop, Timer
+from sharedstate_server.loop import NO_FILE, READABLE, EventLoop
+from sharedstate_server.requests import RequestLimits
+from sharedstate_server.server_log import ServerLog, to_stderr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CRON_SECONDS = 0.1
-ACCEPTS_PER_TURN = 64
-MAX_CLIENTS = 10_000
-KEEPALIVE_SECONDS = 300
+    from sharedstate_memory.settings import Settings
+    from sharedstate_server.output import Output
 
-# After running out of file descriptors, accept nothing for this long: the waiting
-# client would make the listening socket ready again and again.
-ACCEPT_PAUSE_SECONDS = 0.2
+CRON_SECONDS = 0.1
+_CLIENTS_PER_CRON = 200
+_MOST_HZ = 500
+_HZ_WHEN_BEHIND = 100
+_SLOW_SCRIPT = (
+    "script %s is slow: it has run for %d ms. Until it ends, clients are answered BUSY;"
+    " SCRIPT KILL or FUNCTION KILL ends it, if it has written nothing"
+)
+
+DRAIN_SECONDS = 3.0
+"""How long clients have at the end to take the replies that are on their way."""
 
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _now_us() -> int:
+    return time.time_ns() // 1_000
+
+
 class Server:
     """An engine behind sockets. Create it, let it listen, and `run` it."""
 
     def __init__(
-        self, *, password: str | None = None, max_clients: int = MAX_CLIENTS
+        self,
+        *,
+        password: str | None = None,
+        settings: Settings | None = None,
+        log: ServerLog | None = None,
     ) -> None:
         if password == "":
             raise ValueError("expected a password or None, got an empty one")
         self.loop = EventLoop()
         self.engine = Engine(
             clock_ms=_now_ms,
+            clock_us=_now_us,
             random=Random(),
+            settings=server_settings() if settings is None else settings,
             password=password.encode() if password is not None else None,
         )
-        self.engine.on_shutdown = self.stop
-        self._max_clients = max_clients
-        self._listeners: list[socket.socket] = []
+        self.log = ServerLog(to_stderr) if log is None else log
+        process_facts.follow(self.engine, self.loop)
+        self.engine.on_shutdown = self.shut_down
+        self.engine.on_busy = self._serve_others
+        self.unflushed: list[Output] = []
+        self.burdened: set[Connection] = set()
+        self.request_limits = RequestLimits()
+        self.limits = ClientLimits(self)
+        self.engine.on_log = self.log
+        self.engine.on_warning = self.log
+        self.gate = Gate(self)
         self._clients: dict[int, Connection] = {}
+        self._is_ending = False
         self._idle_since = time.monotonic()
         self._before_end: list[Callable[[], None]] = []
         self._at_end: list[Callable[[], None]] = []
@@ -66,9 +95,11 @@ class Server:
         for end in self._wakeup:
             end.setblocking(False)
         self.loop.watch(self._wakeup[0].fileno(), READABLE, self._on_wakeup)
-        self.loop.every(CRON_SECONDS, self._cron)
+        self._cron_timer = self.loop.every(CRON_SECONDS, self._cron)
         self.loop.on_alarm = self.expire_waits
         self.loop.on_failure = self._on_failure
+        self.loop.on_turn_end = self._flush
+        self.loop.on_long_turn = self._note_long_turn
 
     # Listening.
 
@@ -78,12 +109,7 @@ class Server:
         Without a password, only the loopback addresses may be listened on: raises
         `ValueError` for any other.
         """
-        if self.engine.password is None and not is_loopback(host):
-            raise ValueError(
-                f"refusing to listen on {host} without a password: anyone who reaches "
-                f"that address could read and change everything. Set a password, or "
-                f"bind to 127.0.0.1"
-            )
+        refuse_open_address(self.engine, host)
         listener = bind_tcp(host, port)
         self.serve(listener)
         bound: int = listener.getsockname()[1]
@@ -100,75 +126,113 @@ class Server:
 
     def serve(self, listener: socket.socket) -> None:
         """Accept clients from a socket that listens already."""
-        listener.setblocking(False)
-        self._listeners.append(listener)
-        self._watch_listener(listener)
+        self.gate.open(listener)
 
-    def _watch_listener(self, listener: socket.socket) -> None:
-        self.loop.watch(listener.fileno(), READABLE, lambda mask: self._accept(listener))
-
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPTS_PER_TURN):
-            try:
-                client, address = listener.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE):
-                    self._pause_accepting(listener, error)
-                return
-            self._welcome(client, address)
-
-    def _welcome(self, client: socket.socket, address: object) -> None:
-        client.setblocking(False)
-        if len(self._clients) >= self._max_clients:
-            try:
-                client.send(b"-ERR max number of clients reached\r\n")
-            except OSError:
-                self.log("a client was turned away, and did not stay to hear it")
-            client.close()
-            return
-        if client.family != socket.AF_UNIX:
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            keep_alive(client, KEEPALIVE_SECONDS)
+    def adopt(self, client: socket.socket, address: object) -> None:
+        """Serve a client that has come in. `address` is what `accept` told."""
         name = peer_name(client, address)
-        self._clients[client.fileno()] = Connection(self, client, name)
-
-    def _pause_accepting(self, listener: socket.socket, error: OSError) -> None:
-        self.log(f"cannot accept clients: {error.strerror}; raise the limit of open files")
-        self.loop.forget(listener.fileno())
-
-        def resume() -> None:
-            timer.cancelled = True
-            self.loop.watch(
-                listener.fileno(), READABLE, lambda mask: self._accept(listener)
-            )
-
-        timer: Timer = self.loop.every(ACCEPT_PAUSE_SECONDS, resume)
+        if self.log.lets_through("verbose"):
+            self.log(f"Accepted {name.decode('utf-8', 'surrogateescape')}", "verbose")
+        connection = Connection(self, client, name, own_name(client))
+        self._clients[client.fileno()] = connection
 
     def has_waiting_clients(self, listener: socket.socket) -> bool:
         """Whether somebody is connected, or has been since the loop last looked."""
-        self._accept(listener)
+        self.gate.accept(listener)
         return bool(self._clients)
 
-    def forget(self, fd: int) -> None:
+    @property
+    def client_count(self) -> int:
+        """How many are connected."""
+        return len(self._clients)
+
+    def clients(self) -> list[Connection]:
+        """Everybody who is connected."""
+        return list(self._clients.values())
+
+    def forget(self, client: Connection, fd: int) -> None:
         """A client has gone."""
         self._clients.pop(fd, None)
+        self.burdened.discard(client)
         if not self._clients:
             self._idle_since = time.monotonic()
+            if self._is_ending:
+                self.stop()
 
     def _on_failure(self, fd: int) -> None:
         """A handler met a mistake of ours: it costs the client, and nobody else."""
+        if fd == NO_FILE:
+            self.log_failure("something that was due, or put off, failed")
+            return
         self.log_failure(f"serving file {fd} failed")
         client = self._clients.get(fd)
         if client is not None:
             client.close()
 
+    # What ends a turn, and what must not wait for its end.
+
+    def _flush(self) -> None:
+        """Let the output of this turn leave."""
+        unflushed = self.unflushed
+        if unflushed:
+            sent = 0
+            # Whoever writes meanwhile comes at the end of the list, and is served too.
+            try:
+                for output in unflushed:
+                    sent += output.flush()
+            except Exception:
+                # The others come at the end of the next turn.
+                del unflushed[: unflushed.index(output) + 1]
+                raise
+            statistics = self.engine.statistics
+            statistics.writes += len(unflushed)
+            statistics.output_bytes += sent
+            unflushed.clear()
+
+    def _serve_others(self) -> None:
+        """Give everybody else a turn while a script runs that does not end."""
+        busy = self.engine.busy
+        if busy is None:
+            return
+        # None if its client has gone meanwhile.
+        transport = busy.session.transport
+        runner = transport if isinstance(transport, Connection) else None
+        if not busy.is_told:
+            busy.is_told = True
+            name = busy.label.decode("latin-1")
+            self.log(_SLOW_SCRIPT % (name, busy.duration_ms()), "warning")
+        if runner is not None:
+            runner.hold()
+        try:
+            self.loop.turn()
+        finally:
+            if runner is not None:
+                runner.release()
+
+    def _note_long_turn(self, seconds: float) -> None:
+        self.engine.latency.record("loop-turn", int(seconds * 1000))
+
     # Time.
 
     def _cron(self) -> None:
-        self.engine.cron()
-        self.engine.info["connected_clients"] = len(self._clients)
+        hz = self._adapted_hz()
+        self.engine.cron(self._cron_timer.interval)
+        # Small slices often are better for everybody than big ones seldom.
+        if self.engine.is_behind:
+            hz = max(hz, _HZ_WHEN_BEHIND)
+        self._cron_timer.interval = 1 / hz
+        self.limits.cron(hz)
+
+    def _adapted_hz(self) -> int:
+        """How often the cron should come: `hz`, or more often with many clients, so that
+        it never has to look at more than some of them at once.
+        """
+        settings = self.engine.settings
+        hz: int = settings["hz"]
+        if settings["dynamic-hz"]:
+            while len(self._clients) > hz * _CLIENTS_PER_CRON and hz < _MOST_HZ:
+                hz *= 2
+        return min(hz, _MOST_HZ)
 
     def expire_waits(self) -> float | None:
         """Answer the blocked clients whose time is over.
@@ -229,13 +293,44 @@ class Server:
         """Do something after the last client was let go."""
         self._at_end.append(action)
 
+    def shut_down(self) -> None:
+        """End, once clients have taken the replies that are on their way, or have had
+        `DRAIN_SECONDS` for it. Nobody is let in any more, and no command is taken.
+        """
+        if not self._is_ending:
+            self._is_ending = True
+            self.log("User requested shutdown...", "warning")
+            self._end_script()
+            # Soon, because it may be a client's command that asks for it.
+            self.loop.soon(self._drain)
+
+    def _drain(self) -> None:
+        self._leave_names()
+        self.gate.close()
+        for client in self.clients():
+            client.finish()
+        if not self._clients:
+            self.stop()
+        self.loop.every(DRAIN_SECONDS, self.stop)
+
     def stop(self) -> None:
         """End after the current turn of the loop. For the loop's own thread."""
+        self._end_script()
         self.loop.stop()
 
+    def _end_script(self) -> None:
+        """A script that runs for long must not be what keeps us from ending. What it has
+        done by halves goes with everything else.
+        """
+        if self.engine.busy is not None:
+            self.engine.busy.killed = True
+
     def request_stop(self) -> None:
-        """End soon. For any other thread."""
-        self._wakeup[1].send(b"\0")
+        """End soon, unless that has been done. For any other thread."""
+        try:
+            self._wakeup[1].send(b"\0")
+        except OSError:
+            return  # It has ended already, or has heard so often that it will.
 
     def run(self, *, catch_signals: bool = True) -> None:
         """Serve until told to stop, SIGTERM or SIGINT; then close everything.
@@ -243,7 +338,7 @@ class Server:
         Signals arrive in the main thread only: any other passes `catch_signals=False`.
         """
         if catch_signals:
-            self._catch_signals()
+            self.catch_signals()
         try:
             self.loop.run()
         finally:
@@ -251,27 +346,42 @@ class Server:
                 signal.set_wakeup_fd(-1)
             self._close()
 
-    def _catch_signals(self) -> None:
-        """Make signals wake the loop: the number of each arrives as a byte."""
+    def catch_signals(self) -> None:
+        """Make signals wake the loop: the number of each arrives as a byte. `run` does
+        so; who calls this before gets the signals that come before.
+        """
         signal.set_wakeup_fd(self._wakeup[1].fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _ignore)
 
     def _on_wakeup(self, mask: int) -> None:
-        number = self._wakeup[0].recv(1)[0]
-        if number:
-            self.log(f"received {signal.Signals(number).name}")
-        self.stop()
+        try:
+            number = self._wakeup[0].recv(1)[0]
+        except BlockingIOError:
+            return  # A turn within this turn has taken it.
+        if not number:
+            self.stop()
+            return
+        name = signal.Signals(number).name
+        if self._is_ending:
+            self.log(f"Received {name} again: ending at once", "warning")
+            self.stop()
+        else:
+            self.log(f"Received {name} scheduling shutdown...", "warning")
+            self.shut_down()
+
+    def _leave_names(self) -> None:
+        """Give up what others find us by. It must go before the sockets: while it is
+        there, somebody may take it for ours.
+        """
+        while self._before_end:
+            self._before_end.pop(0)()
 
     def _close(self) -> None:
-        # Names go first: while they are there, somebody may take them for ours.
-        for action in self._before_end:
-            action()
-        for client in list(self._clients.values()):
+        self._leave_names()
+        for client in self.clients():
             client.close()
-        for listener in self._listeners:
-            self.loop.forget(listener.fileno())
-            listener.close()
+        self.gate.close()
         self.loop.forget(self._wakeup[0].fileno())
         for end in self._wakeup:
             end.close()
@@ -282,18 +392,7 @@ class Server:
         """The exception that is being handled, with its traceback."""
         from traceback import format_exc
 
-        self.log(f"{message}\n{format_exc()}")
-
-    def log(self, message: str) -> None:
-        """One line on standard error: pid, time, message."""
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        try:
-            sys.stderr.write(f"{os.getpid()} {stamp} {message}\n")
-            sys.stderr.flush()
-        except OSError:
-            # A full disk, a reader that has gone: there is nobody to tell, and the
-            # clients are worth more than the log.
-            return
+        self.log(f"{message}\n{format_exc()}", "warning")
 
 
 def _ignore(number: int, frame: object) -> None:

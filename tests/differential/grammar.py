@@ -63,6 +63,34 @@ PARTS: dict[str, Part] = {
     "unixmillis": _mostly((b"9999999999000",), (b"0", b"-1", b"1", b"x")),
     "pattern": st.sampled_from((b"*", b"a", b"[a-b]", b"m*", b"?1", b"[^a]", b"\\a", b"")),
     "side": _mostly((b"LEFT", b"RIGHT", b"left"), (b"UP", b"")),
+    "database": _mostly((b"0", b"1", b"2"), (b"-1", b"16", b"x", b"")),
+    "bit": _mostly((b"0", b"1"), (b"2", b"-1", b"x", b"")),
+    "place": _mostly(
+        (b"0", b"1", b"7", b"8", b"9", b"15", b"63", b"100"),
+        (b"-1", b"x", b"", b"4294967296", b"#1", b"01"),
+    ),
+    "multiple": _mostly(
+        (b"0", b"3", b"8", b"13", b"100", b"#0", b"#1", b"#3"),
+        (b"-1", b"x", b"#", b"#x", b"#-1", b"4294967296", b"#536870912"),
+    ),
+    "width": _mostly(
+        (b"u1", b"u5", b"u8", b"u16", b"u63", b"i1", b"i4", b"i8", b"i16", b"i64"),
+        (b"u64", b"u0", b"i65", b"x8", b"u", b"U8", b""),
+    ),
+    "amount": _mostly(
+        (b"0", b"1", b"-1", b"100", b"127", b"128", b"255", b"256", b"-128", b"-129"),
+        _BIG_NUMBERS + _NO_NUMBERS,
+    ),
+    "overflow": _mostly((b"WRAP", b"SAT", b"FAIL", b"sat"), (b"NONE",)),
+    "unit": _mostly((b"BYTE", b"BIT", b"bit"), (b"BITS",)),
+    "operation": _mostly((b"AND", b"OR", b"XOR", b"NOT", b"xor"), (b"NAND",)),
+    "lex": _mostly(
+        (b"-", b"+", b"[m1", b"(m1", b"[m2", b"(m3", b"[m4", b"[1", b"(2", b"[", b"("),
+        (b"m1", b"", b"-m1", b"+inf", b"x"),
+    ),
+    "weight": _mostly((b"1", b"2", b"0", b"-1", b"0.1", b"inf"), (b"nan", b"x", b"")),
+    "aggregate": _mostly((b"SUM", b"MIN", b"MAX", b"max"), (b"AVG", b"")),
+    "extreme": _mostly((b"MIN", b"MAX", b"min"), (b"LEFT", b"")),
     "extra": st.sampled_from((b"NX", b"XX", b"CH", b"KEEPTTL", b"WITHSCORES", b"nope")),
     "flag": st.sampled_from(
         (b"NX", b"XX", b"GT", b"LT", b"CH", b"INCR", b"KEEPTTL", b"GET", b"EX", b"nope")

@@ -222,4 +222,4 @@ local r = struct.pack('y', 1) return r
 local r = struct.unpack('i4', 'ab') return r
 local r = struct.pack('i') return r
 """  # noqa: E501
-"""One a line. Those that fail do not end in a tail call: its place is not known to us."""
+"""One a line."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from math import isinf, isnan
+from math import inf, isinf, isnan, ulp
 
+from sharedstate_memory.longdouble import parse_number
 from sharedstate_memory.replies import (
     NOT_A_FLOAT,
     NOT_AN_INTEGER,
@@ -76,16 +77,26 @@ def _read_double(text: bytes) -> float:
 
 def parse_timeout_ms(text: bytes, now_ms: int) -> int:
     """The timeout of a blocking command, given in seconds; zero is for ever."""
-    seconds = parse_double(text, b"ERR timeout is not a float or out of range")
+    seconds = _read_seconds(text)
     # What overflows is negative, as in Redis. Rounded up, so that a short timeout does
     # not become none at all.
-    is_huge = isinf(seconds) or seconds * 1000 > INTEGER_MAX
+    is_huge = isinf(seconds) or abs(seconds) * 1000 > INTEGER_MAX
     timeout_ms = -1 if is_huge else -int(-seconds * 1000 // 1)
     if timeout_ms < 0:
         raise CommandFailure(b"ERR timeout is negative")
     if timeout_ms > INTEGER_MAX - now_ms:
         raise CommandFailure(b"ERR timeout is out of range")
     return timeout_ms
+
+
+def _read_seconds(text: bytes) -> float:
+    """A number that Redis reads as a long double, to which more is a number."""
+    refusal = b"ERR timeout is not a float or out of range"
+    try:
+        return parse_double(text, refusal)
+    except CommandFailure:
+        mantissa, exponent = parse_number(text, refusal) or (1, 1)
+        return mantissa * (inf if exponent > 0 else ulp(0.0))
 
 
 def places(start: int, stop: int, length: int) -> tuple[int, int]:

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 from sharedstate_memory import transactions
-from sharedstate_memory.commands.arguments import Options, parse_integer
+from sharedstate_memory.acl import DEFAULT
+from sharedstate_memory.commands.arguments import parse_integer
 from sharedstate_memory.commands.clients import check_name
 from sharedstate_memory.commands.registry import command, wrong_arity
+from sharedstate_memory.monitors import monitor_no_more
 from sharedstate_memory.replies import (
     OK,
+    OK_LOOK_AGAIN,
     PONG,
     SYNTAX_ERROR,
     CommandFailure,
     Status,
 )
+from sharedstate_memory.tracking import untrack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.session import Session
 
-_DEFAULT_USER = b"default"
-
-_WRONG_PASSWORD = b"WRONGPASS invalid username-password pair or user is disabled."
 _NO_PASSWORD = (
     b"ERR AUTH <password> called without any password configured for the default user."
     b" Are you sure your configuration is correct?"
 )
 _HELLO_NEEDS_AUTH = (
     b"NOAUTH HELLO must be called with the client already authenticated, otherwise the"
-    b" HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client"
+    b" HELLO AUTH <user> <pass> option can be used to authenticate the client"
     b" and select the RESP protocol version at the same time"
 )
 
@@ -38,7 +39,7 @@ def ping(session: Session, argv: list[bytes]) -> Reply:
     """PONG, or what was sent along. Among the messages of RESP2 it looks like one."""
     if len(argv) > 2:
         raise CommandFailure(wrong_arity(argv[0]))
-    if session.protocol == 2 and (session.channels or session.patterns):
+    if session.protocol == 2 and session.is_subscribed:
         return [b"pong", argv[1] if len(argv) == 2 else b""]
     return argv[1] if len(argv) == 2 else PONG
 
@@ -64,35 +65,24 @@ def authenticate(session: Session, argv: list[bytes]) -> Reply:
     """Say who the client is: a password, or a user and a password."""
     if len(argv) > 3:
         raise CommandFailure(SYNTAX_ERROR)
-    if len(argv) == 2 and session.engine.password is None:
+    users = session.engine.users
+    if len(argv) == 2 and not users.default.needs_password:
         raise CommandFailure(_NO_PASSWORD)
-    user = argv[1] if len(argv) == 3 else _DEFAULT_USER
-    _authenticate(session, user, argv[-1])
-    return OK
-
-
-def _authenticate(session: Session, user: bytes, password: bytes) -> None:
-    from hmac import compare_digest  # here, because most servers have no password
-
-    wanted = session.engine.password
-    is_right = wanted is None or compare_digest(wanted, password)
-    if user != _DEFAULT_USER or not is_right:
-        raise CommandFailure(_WRONG_PASSWORD)
-    session.authenticated = True
-    session.rest()
+    name = argv[1] if len(argv) == 3 else DEFAULT
+    if not users.log_in(session, name, argv[-1]):
+        return users.turn_away(session, name, argv[0])
+    return OK_LOOK_AGAIN
 
 
 @command("HELLO")
 def hello(session: Session, argv: list[bytes]) -> Reply:
     """Agree on a protocol; say who the client is and what it is called on the way."""
     protocol = _read_protocol(argv[1]) if len(argv) > 1 else session.protocol
-    credentials, name = _read_hello_options(argv)
-    if credentials is not None:
-        _authenticate(session, *credentials)
+    refused = _take_hello_options(session, argv)
+    if refused is not None:
+        return session.engine.users.turn_away(session, refused, argv[0])
     if not session.authenticated:
         raise CommandFailure(_HELLO_NEEDS_AUTH)
-    if name is not None:
-        session.name = name
     session.protocol = protocol
     session.rest_unless_queueing()
     return {
@@ -115,31 +105,39 @@ def _read_protocol(text: bytes) -> int:
     return protocol
 
 
-def _read_hello_options(
-    argv: list[bytes],
-) -> tuple[tuple[bytes, bytes] | None, bytes | None]:
-    credentials, name = None, None
-    options = Options(argv, 2)
-    for option in options:
-        if option == b"AUTH" and options.left >= 2:
-            credentials = (options.value(), options.value())
-        elif option == b"SETNAME" and options.left >= 1:
-            name = check_name(options.value())
+def _take_hello_options(session: Session, argv: list[bytes]) -> bytes | None:
+    """Do what each option of HELLO says, as they come: what one did stays done if the
+    next is refused. Returns the name of a user as whom the login failed.
+    """
+    at = 2
+    while at < len(argv):
+        option, left = argv[at].upper(), len(argv) - at - 1
+        if option == b"AUTH" and left >= 2:
+            if not session.engine.users.log_in(session, argv[at + 1], argv[at + 2]):
+                return argv[at + 1]
+            at += 3
+        elif option == b"SETNAME" and left >= 1:
+            session.name = check_name(argv[at + 1])
+            at += 2
         else:
-            raise CommandFailure(b"ERR Syntax error in HELLO option '%s'" % option.lower())
-    return credentials, name
+            raise CommandFailure(b"ERR Syntax error in HELLO option '%s'" % argv[at])
+    return None
 
 
 @command("RESET")
 def reset(session: Session, argv: list[bytes]) -> Reply:
     """Make the session as it was when it was opened."""
-    session.engine.channels.leave_all(session)
-    session.db = session.engine.databases[0]
+    engine = session.engine
+    engine.channels.leave_all(session)
+    session.db = engine.databases[0]
     session.protocol = 2
     session.name = b""
     session.muting = None
-    session.authenticated = session.engine.password is None
+    session.no_evict = session.no_touch = False
+    untrack(session)
+    monitor_no_more(session)
     transactions.discard(session)
+    engine.users.log_out(session)
     return Status(b"RESET")
 
 
@@ -147,4 +145,4 @@ def reset(session: Session, argv: list[bytes]) -> Reply:
 def quit_session(session: Session, argv: list[bytes]) -> Reply:
     """Say goodbye: the owner closes the session after the reply."""
     session.closing = True
-    return OK
+    return OK_LOOK_AGAIN

@@ -50,7 +50,7 @@ def _expire(session: Session, argv: list[bytes], base_ms: int, *, unit_ms: int) 
     db, key = session.db, argv[1]
     if db.find(key) is None:
         return 0
-    if not _allows(conditions, db.deadlines.get(key), deadline_ms):
+    if not _allows(conditions, db.deadline_of(key), deadline_ms):
         return 0
     effect = [b"PEXPIREAT", key, deadline_text(deadline_ms)]
     if deadline_ms <= session.engine.now_ms:
@@ -125,9 +125,10 @@ def deadline_milliseconds(session: Session, argv: list[bytes]) -> Reply:
 
 
 def _deadline_ms(session: Session, key: bytes) -> int:
-    if session.db.find(key) is None:
+    if session.db.peek(key) is None:
         return NO_KEY
-    return session.db.deadlines.get(key, NO_DEADLINE)
+    deadline_ms = session.db.deadline_of(key)
+    return NO_DEADLINE if deadline_ms is None else deadline_ms
 
 
 def _time_left_ms(session: Session, key: bytes) -> int:

@@ -6,6 +6,7 @@ from collections import deque
 
 from sharedstate_memory.commands.registry import command
 from sharedstate_memory.glob import compile_glob
+from sharedstate_memory.moving import move
 from sharedstate_memory.replies import (
     NO_SUCH_KEY,
     OK,
@@ -13,6 +14,7 @@ from sharedstate_memory.replies import (
     CommandFailure,
     Status,
 )
+from sharedstate_memory.sampling import random_key as pick_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def type_name(value: Value | None) -> Status:
 @command("TYPE")
 def type_of(session: Session, argv: list[bytes]) -> Reply:
     """The type of a key's value; `none` without one."""
-    return type_name(session.db.find(argv[1]))
+    return type_name(session.db.peek(argv[1]))
 
 
 @command("DEL", "UNLINK")
@@ -54,11 +56,18 @@ def delete(session: Session, argv: list[bytes]) -> Reply:
     return count
 
 
-@command("EXISTS", "TOUCH")
+@command("EXISTS")
 def exists(session: Session, argv: list[bytes]) -> Reply:
     """How many of the keys are there; a key given twice counts twice."""
-    find = session.db.find
-    return sum(find(key) is not None for key in argv[1:])
+    peek = session.db.peek
+    return sum(peek(key) is not None for key in argv[1:])
+
+
+@command("TOUCH")
+def touch(session: Session, argv: list[bytes]) -> Reply:
+    """Use keys, so that they are not the next to be evicted. Returns how many are there."""
+    read = session.db.read_any
+    return sum(read(key) is not None for key in argv[1:])
 
 
 @command("KEYS")
@@ -78,7 +87,7 @@ def database_size(session: Session, argv: list[bytes]) -> Reply:
 @command("RANDOMKEY")
 def random_key(session: Session, argv: list[bytes]) -> Reply:
     """Some key; null without any."""
-    return session.db.random_key()
+    return pick_key(session.db)
 
 
 @command("FLUSHDB")
@@ -111,7 +120,7 @@ def rename(session: Session, argv: list[bytes]) -> Reply:
     if session.db.find(key) is None:
         raise CommandFailure(NO_SUCH_KEY)
     if key != new_key:
-        session.db.rename(key, new_key)
+        _move(session, key, new_key)
     return OK
 
 
@@ -123,5 +132,10 @@ def rename_if_absent(session: Session, argv: list[bytes]) -> Reply:
         raise CommandFailure(NO_SUCH_KEY)
     if session.db.find(new_key) is not None:
         return 0
-    session.db.rename(key, new_key)
+    _move(session, key, new_key)
     return 1
+
+
+def _move(session: Session, key: bytes, new_key: bytes) -> None:
+    db = session.db
+    move((db, key), (db, new_key), b"rename_from", b"rename_to")

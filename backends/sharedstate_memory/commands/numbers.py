@@ -52,7 +52,7 @@ def _add(session: Session, key: bytes, amount: int) -> int:
         amount += parse_integer(old)
         if not INTEGER_MIN <= amount <= INTEGER_MAX:
             raise CommandFailure(b"ERR increment or decrement would overflow")
-    db.put(key, b"%d" % amount)
+    db.put(key, b"%d" % amount, b"incrby")
     return amount
 
 

@@ -1,40 +1,45 @@
-"""Picking elements at random out of containers that have no positions.
-
-A dict or a set is walked to the element that was drawn: linear, at about 5 ns an element.
-"""
+"""Elements at random, as counts of commands ask for them."""
 
 from __future__ import annotations
 
-from itertools import islice
-
+from sharedstate_memory.commands.arguments import INTEGER_MAX, parse_integer
 from sharedstate_memory.replies import CommandFailure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from random import Random
+
+    from sharedstate_memory.draws import Draws
 
 # A negative count asks for as many elements as it says, however few there are. Redis
 # would go on for ever; here one command may not take the machine's memory.
-MAX_REPEATED = 2**24
+MAX_REPEATED = 2**18
+
+_OUT_OF_RANGE = b"ERR value is out of range"
+_BEYOND = (
+    b"ERR value is out of range, value must between -9223372036854775807 and"
+    b" 9223372036854775807"
+)
 
 
-def pick_one(random: Random, elements: Collection[bytes]) -> bytes:
-    """One element of a container that is not empty."""
-    return next(islice(elements, random.randrange(len(elements)), None))
+def read_count(text: bytes) -> int:
+    """A count as an argument."""
+    count = parse_integer(text)
+    if count < -INTEGER_MAX:
+        raise CommandFailure(_BEYOND)
+    return count
 
 
-def pick_distinct(random: Random, elements: Collection[bytes], count: int) -> list[bytes]:
-    """So many different elements; all of them if there are no more."""
-    if count >= len(elements):
-        return list(elements)
-    if count == 1:
-        return [pick_one(random, elements)]
-    return random.sample(list(elements), count)
+def check_doubled(count: int) -> None:
+    """Refuse a count if the reply, with two parts for each element, could not be."""
+    if abs(count) > INTEGER_MAX // 2:
+        raise CommandFailure(_OUT_OF_RANGE)
 
 
-def pick_many(random: Random, elements: Collection[bytes], count: int) -> list[bytes]:
-    """So many elements, each drawn anew. None from an empty container."""
-    if count > MAX_REPEATED:
-        raise CommandFailure(b"ERR value is out of range")
-    return random.choices(list(elements), k=count) if elements else []
+def pick(draws: Draws, elements: Collection[bytes], count: int) -> list[bytes]:
+    """So many different elements; if the count is negative, some may be the same."""
+    if count >= 0:
+        return draws.different(elements, count)
+    if elements and -count > MAX_REPEATED:
+        raise CommandFailure(_OUT_OF_RANGE)
+    return draws.repeated(elements, -count)

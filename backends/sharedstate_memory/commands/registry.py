@@ -1,15 +1,18 @@
 """Which function executes which command.
 
-A family's module binds its handlers with `@command("NAME")`; the name must be in the
-table of `sharedstate.commands`, where arity and flags come from. A handler is a function
-of a session and the words of the command, its name included, as they came. It returns a
-reply or raises `CommandFailure`.
+A family's module binds its handlers with `@command("NAME")`, or `@command("CLIENT|KILL")`
+for a subcommand; the name must be in the table of `sharedstate.commands`, where arity and
+flags come from. A handler is a function of a session and the words of the command, its
+name included, as they came. It returns a reply or raises `CommandFailure`.
 
 `SPELLINGS` is what the hot path looks up: names in the spellings seen so far, so that a
 command costs one dict access and no change of case. Each entry is a plain tuple, because
 unpacking one is several times quicker than reading attributes.
 
-Families that need a library load when one of their commands is first used.
+A command with subcommands has no handler of its own: the registry finds the subcommand's.
+
+Families that are rarely used, or need a library, load when one of their commands is first
+used.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ import sys
 from importlib import import_module
 
 from sharedstate.commands import COMMANDS, CommandSpec
-from sharedstate_memory.replies import CommandFailure
+from sharedstate.commands import subcommands as subcommand_table
+from sharedstate_memory.replies import CommandFailure, Status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,12 +34,28 @@ if TYPE_CHECKING:
 
     Handler: TypeAlias = Callable[[Session, list[bytes]], Reply]
     Bound: TypeAlias = tuple[Handler, int, int, CommandSpec]
-    Subcommand: TypeAlias = tuple[Handler, int, int]
 
 SPELLINGS: dict[bytes, Bound] = {}
 """Handler, least words, most words, and the table's line, by name as spelled."""
 
-_SUBCOMMANDS: dict[str, dict[bytes, Subcommand]] = {}
+_SUBCOMMANDS: dict[str, dict[bytes, Bound]] = {}
+
+CONTAINERS = frozenset(
+    (
+        "ACL",
+        "CLIENT",
+        "COMMAND",
+        "CONFIG",
+        "FUNCTION",
+        "LATENCY",
+        "MEMORY",
+        "OBJECT",
+        "PUBSUB",
+        "SCRIPT",
+        "SLOWLOG",
+    )
+)
+"""The commands that have subcommands."""
 
 # Every mixed spelling of a name gets an entry; a client that plays with case must not
 # make the dict grow without end.
@@ -59,38 +79,109 @@ _FAMILIES = (
     "channels",
     "connection",
     "clients",
+    "client_list",
+    "client_pauses",
+    "client_tracking",
     "server",
 )
 
-_LAZY_FAMILIES = {
-    "sorted_sets": ("sorted_sets", "sorted_set_ranges", "sorted_set_pops"),
-    "scripting": ("scripting",),
+_SORTED_SETS = (
+    "sorted_sets",
+    "sorted_set_ranges",
+    "sorted_set_lex",
+    "sorted_set_pops",
+    "sorted_set_algebra",
+    "sorted_set_picks",
+)
+
+# Modules by the commands that load them; sorted sets are known by their first letters.
+_LAZY_FAMILIES: dict[tuple[str, ...], str] = {
+    ("bits",): "SETBIT GETBIT BITCOUNT BITPOS BITOP",
+    ("bit_fields",): "BITFIELD BITFIELD_RO",
+    ("common_subsequence",): "LCS",
+    ("key_copies",): "COPY MOVE SWAPDB",
+    ("objects",): "OBJECT",
+    ("sorting",): "SORT SORT_RO",
+    ("field_expiry",): "HEXPIRE HPEXPIRE HEXPIREAT HPEXPIREAT HPERSIST HTTL HPTTL"
+    " HEXPIRETIME HPEXPIRETIME",
+    ("list_pops",): "LMPOP BLMPOP",
+    ("scripting",): "EVAL EVALSHA EVAL_RO EVALSHA_RO SCRIPT",
+    ("functions",): "FUNCTION FCALL FCALL_RO",
+    ("acl",): "ACL",
+    ("configuration",): "CONFIG",
+    ("command_table",): "COMMAND",
+    ("monitoring",): "MONITOR",
+    ("slow_log",): "SLOWLOG",
+    ("latency",): "LATENCY",
+    ("memory_usage",): "MEMORY",
+    ("debugging",): "DEBUG",
+    ("lolwut",): "LOLWUT",
 }
 
 
 def command(*names: str) -> Callable[[Handler], Handler]:
-    """Bind a handler to the commands of these names.
+    """Bind a handler to the commands, or subcommands, of these names.
 
     Raises LookupError for a name that is not in the table.
     """
 
     def bind(handler: Handler) -> Handler:
         for name in names:
+            if "|" in name:
+                _bind_subcommand(name, handler)
+                continue
             if name not in COMMANDS:
                 raise LookupError(f"{name} is not in the command table")
-            spec = COMMANDS[name]
-            most = spec.arity if spec.arity > 0 else sys.maxsize
-            bound = (handler, abs(spec.arity), most, spec)
+            bound = _bound(handler, COMMANDS[name])
             SPELLINGS[name.encode()] = SPELLINGS[name.lower().encode()] = bound
         return handler
 
     return bind
 
 
+def _bound(handler: Handler, spec: CommandSpec) -> Bound:
+    most = spec.arity if spec.arity > 0 else sys.maxsize
+    return handler, abs(spec.arity), most, spec
+
+
+def _bind_subcommand(name: str, handler: Handler) -> None:
+    container, _, subcommand = name.partition("|")
+    table = _SUBCOMMANDS.get(container)
+    if table is None:
+        table = _SUBCOMMANDS[container] = {}
+        if container.encode() not in SPELLINGS:
+            command(container)(run_subcommand)
+    spec = subcommand_table().get(name)
+    if spec is None:
+        raise LookupError(f"{name} is not in the table of subcommands")
+    table[subcommand.encode()] = _bound(_counted(handler, name), spec)
+
+
+def _counted(handler: Handler, name: str) -> Handler:
+    """A handler of a subcommand that is counted beside its command."""
+
+    def execute(session: Session, argv: list[bytes]) -> Reply:
+        return session.engine.statistics.execute_subcommand(name, handler, session, argv)
+
+    execute.__doc__ = handler.__doc__
+    return execute
+
+
 def load_families() -> None:
     """Import the modules of the common families, which bind their handlers."""
     for family in _FAMILIES:
-        import_module(f"sharedstate_memory.commands.{family}")
+        _load(family)
+
+
+def load_every_family() -> None:
+    """Import all modules of commands: for those who ask about every command."""
+    for families in (_SORTED_SETS, *_LAZY_FAMILIES):
+        for family in families:
+            _load(family)
+
+
+def _load(family: str) -> None:
+    import_module(f"sharedstate_memory.commands.{family}")
 
 
 def lookup(name: bytes) -> Bound | None:
@@ -108,10 +199,18 @@ def _load_lazily(upper: bytes) -> Bound | None:
     spec = COMMANDS.get(upper.decode("latin-1"))
     if spec is None:
         return None
-    is_sorted_set = spec.name.startswith(("Z", "BZ"))
-    for family in _LAZY_FAMILIES["sorted_sets" if is_sorted_set else "scripting"]:
-        import_module(f"sharedstate_memory.commands.{family}")
+    for family in _families_of(spec.name):
+        _load(family)
     return SPELLINGS.get(upper)
+
+
+def _families_of(name: str) -> tuple[str, ...]:
+    if name.startswith(("Z", "BZ")):
+        return _SORTED_SETS
+    for families, names in _LAZY_FAMILIES.items():
+        if name in names.split():
+            return families
+    return ()
 
 
 def resolve(argv: list[bytes]) -> Bound:
@@ -127,6 +226,55 @@ def resolve(argv: list[bytes]) -> Bound:
     return bound
 
 
+def resolve_fully(argv: list[bytes]) -> Bound:
+    """As `resolve`, and the subcommand's own handler and line for those that have one."""
+    bound = resolve(argv)
+    if bound[3].name in _SUBCOMMANDS and len(argv) > 1:
+        return _resolve_subcommand(argv, bound[3].name)
+    return bound
+
+
+def run_subcommand(session: Session, argv: list[bytes]) -> Reply:
+    """Execute the subcommand that `argv[1]` names."""
+    # Not looked up in SPELLINGS, which has an end: the name may not be there as spelled.
+    container = resolve(argv)[3].name
+    handler, _, _, spec = _resolve_subcommand(argv, container)
+    session.last_command = spec.name.encode()
+    return handler(session, argv)
+
+
+def _resolve_subcommand(argv: list[bytes], container: str) -> Bound:
+    table = _SUBCOMMANDS[container]
+    name = argv[1].upper()
+    bound = table.get(name)
+    if bound is None:
+        if name == b"HELP" and len(argv) == 2:
+            spec = subcommand_table()[f"{container}|HELP"]
+            return _bound(_counted(_help, spec.name), spec)
+        raise CommandFailure(
+            b"ERR unknown subcommand '%s'. Try %s HELP." % (quote(argv[1]), argv[0].upper())
+        )
+    if not bound[1] <= len(argv) <= bound[2]:
+        raise CommandFailure(wrong_arity(argv[0] + b"|" + argv[1]))
+    return bound
+
+
+def _help(session: Session, argv: list[bytes]) -> Reply:
+    """The subcommands, and what each does."""
+    container = argv[0].upper()
+    lines = [b"%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:" % container]
+    for name, bound in _SUBCOMMANDS[container.decode("latin-1")].items():
+        lines += [name, b"    " + summary_of(bound[0]).encode()]
+    return [Status(line) for line in [*lines, b"HELP", b"    Print this help."]]
+
+
+def summary_of(handler: Handler) -> str:
+    """What a handler does: the first sentence of its docstring."""
+    paragraph = " ".join((handler.__doc__ or "").partition("\n\n")[0].split())
+    sentence, stop, _ = paragraph.partition(". ")
+    return sentence + stop.rstrip()
+
+
 def wrong_arity(name: bytes) -> bytes:
     """The text of the error for a wrong number of arguments."""
     text = b"wrong number of arguments for '%s' command" % name.lower()
@@ -140,44 +288,13 @@ def _unknown_command(argv: list[bytes]) -> bytes:
     for word in argv[1:]:
         if len(quoted) >= _QUOTED_BYTES:
             break
-        quoted += b"'%s' " % word[: _QUOTED_BYTES - len(quoted)]
-    name = argv[0][:_QUOTED_BYTES]
-    return b"ERR unknown command '%s', with args beginning with: %s" % (name, quoted)
+        quoted += b"'%s' " % quote(word, _QUOTED_BYTES - len(quoted))
+    return b"ERR unknown command '%s', with args beginning with: %s" % (
+        quote(argv[0]),
+        quoted,
+    )
 
 
-def subcommands(container: str, table: dict[bytes, Subcommand]) -> dict[bytes, Subcommand]:
-    """Make the subcommands of a command known, so that a transaction can check them
-    before it queues one. Returns the table.
-    """
-    _SUBCOMMANDS[container] = table
-    return table
-
-
-def resolve_fully(argv: list[bytes]) -> Bound:
-    """As `resolve`, with the subcommand checked too."""
-    bound = resolve(argv)
-    table = _SUBCOMMANDS.get(bound[3].name)
-    if table is not None and len(argv) > 1:
-        _resolve_subcommand(argv, table)
-    return bound
-
-
-def run_subcommand(
-    session: Session, argv: list[bytes], table: dict[bytes, Subcommand]
-) -> Reply:
-    """Execute the subcommand that `argv[1]` names, out of a table by upper-case name."""
-    return _resolve_subcommand(argv, table)(session, argv)
-
-
-def _resolve_subcommand(argv: list[bytes], table: dict[bytes, Subcommand]) -> Handler:
-    container, name = argv[0], argv[1]
-    entry = table.get(name.upper())
-    if entry is None:
-        raise CommandFailure(
-            b"ERR unknown subcommand '%s'. Try %s HELP."
-            % (name[:_QUOTED_BYTES], container.upper())
-        )
-    handler, least, most = entry
-    if not least <= len(argv) <= most:
-        raise CommandFailure(wrong_arity(container + b"|" + name))
-    return handler
+def quote(word: bytes, most: int = _QUOTED_BYTES) -> bytes:
+    """So much of a client's word as an error shows: up to a zero byte, as in C."""
+    return word[:most].partition(b"\0")[0]

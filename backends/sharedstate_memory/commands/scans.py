@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_COUNT = 10
 _MAX_CURSOR = 2**64 - 1
+_MAX_CURSOR_DIGITS = 20
 
 # How many entries of the list of keys are looked at for each key that is asked for.
 _MOST_WALKED = 10
@@ -53,10 +54,19 @@ class _Scan:
 
 
 def read_cursor(text: bytes) -> int:
-    """A cursor as an argument. Raises the refusal of what is none."""
-    if not text.isdigit() or len(text) > 20 or int(text) > _MAX_CURSOR:
+    """A cursor as an argument. Raises the refusal of what is none.
+
+    As in Redis it may have a sign and leading zeros, and nothing at all is zero.
+    """
+    digits = text[1:] if text[:1] in (b"-", b"+") else text
+    if not digits.isdigit():
+        if text:
+            raise CommandFailure(_INVALID_CURSOR)
+        return 0
+    cursor = int(digits[-_MAX_CURSOR_DIGITS:])
+    if len(digits.lstrip(b"0")) > _MAX_CURSOR_DIGITS or cursor > _MAX_CURSOR:
         raise CommandFailure(_INVALID_CURSOR)
-    return int(text)
+    return -cursor % (_MAX_CURSOR + 1) if text[:1] == b"-" else cursor
 
 
 @command("SCAN")
@@ -102,7 +112,7 @@ def _is_wanted(session: Session, options: _Scan, key: bytes) -> bool:
 def scan_hash(session: Session, argv: list[bytes]) -> Reply:
     """Some fields with their values, and where to go on."""
     read_cursor(argv[2])
-    fields = session.db.typed(argv[1], dict) or {}
+    fields = session.db.read(argv[1], dict) or {}
     cursor, names = scan_elements(session, argv, fields)
     return [cursor, [part for name in names for part in (name, fields[name])]]
 
@@ -111,7 +121,7 @@ def scan_hash(session: Session, argv: list[bytes]) -> Reply:
 def scan_set(session: Session, argv: list[bytes]) -> Reply:
     """Some members, and where to go on."""
     read_cursor(argv[2])
-    members = session.db.typed(argv[1], set) or set()
+    members = session.db.read(argv[1], set) or set()
     return list(scan_elements(session, argv, members))
 
 

@@ -5,17 +5,15 @@ Source: https://redis.io/docs/latest/develop/programmability/eval-intro/
 
 from __future__ import annotations
 
-import sys
-
 from sharedstate_memory.commands.arguments import parse_integer
-from sharedstate_memory.commands.registry import command, run_subcommand
+from sharedstate_memory.commands.registry import command
 from sharedstate_memory.replies import OK, CommandFailure
-from sharedstate_memory.scripting import scripts_of
+from sharedstate_memory.scripting import kill_script, scripts_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from sharedstate_memory.commands.registry import Subcommand
     from sharedstate_memory.replies import Reply
+    from sharedstate_memory.scripting import Program
     from sharedstate_memory.session import Session
 
 # Reading a count costs more than looking up the usual ones.
@@ -24,7 +22,7 @@ _USUAL_COUNTS = {b"%d" % count: count for count in range(10)}
 _SHA_LENGTH = 40
 
 _FLUSH_MODE = b"ERR SCRIPT FLUSH only support SYNC|ASYNC option"
-_NOT_BUSY = b"NOTBUSY No scripts in execution right now."
+_NO_DEBUGGER = b"ERR there is no debugger for scripts: SCRIPT DEBUG NO is all it takes"
 
 
 @command("EVALSHA")
@@ -37,51 +35,47 @@ def evalsha(session: Session, argv: list[bytes]) -> Reply:
     script = None if scripts is None else scripts.by_sha.get(argv[1])
     count = _USUAL_COUNTS.get(argv[2])
     if script is None or count is None or count > len(argv) - 3:
-        return _run_by_sha(session, argv, read_only=False)
-    return script.bridge.run(script, session, count, argv[3:])
+        count, script = _find(session, argv)
+    return script.bridge.run(script, session, argv, count)
 
 
 @command("EVALSHA_RO")
 def evalsha_ro(session: Session, argv: list[bytes]) -> Reply:
     """EVALSHA_RO sha numkeys [key …] [arg …]: run a loaded script that only reads."""
-    return _run_by_sha(session, argv, read_only=True)
+    count, script = _find(session, argv)
+    return script.bridge.run(script, session, argv, count, read_only=True)
 
 
 @command("EVAL")
 def eval_(session: Session, argv: list[bytes]) -> Reply:
     """EVAL script numkeys [key …] [arg …]: load a script and run it."""
-    return _run_by_text(session, argv, read_only=False)
+    count = _key_count(argv)
+    script = scripts_of(session).load(argv[1], keep=False)
+    return script.bridge.run(script, session, argv, count)
 
 
 @command("EVAL_RO")
 def eval_ro(session: Session, argv: list[bytes]) -> Reply:
     """EVAL_RO script numkeys [key …] [arg …]: load a script that only reads and run it."""
-    return _run_by_text(session, argv, read_only=True)
+    count = _key_count(argv)
+    script = scripts_of(session).load(argv[1], keep=False)
+    return script.bridge.run(script, session, argv, count, read_only=True)
 
 
-@command("SCRIPT")
-def script(session: Session, argv: list[bytes]) -> Reply:
-    """SCRIPT LOAD | EXISTS | FLUSH | KILL | HELP."""
-    return run_subcommand(session, argv, _SUBCOMMANDS)
-
-
-def _run_by_sha(session: Session, argv: list[bytes], *, read_only: bool) -> Reply:
+def _find(session: Session, argv: list[bytes]) -> tuple[int, Program]:
     scripts = scripts_of(session)
     if len(argv[1]) != _SHA_LENGTH:
         scripts.find(argv[1])
     count = _key_count(argv)
-    loaded = scripts.find(argv[1])
-    return loaded.bridge.run(loaded, session, count, argv[3:], read_only=read_only)
-
-
-def _run_by_text(session: Session, argv: list[bytes], *, read_only: bool) -> Reply:
-    count = _key_count(argv)
-    loaded = scripts_of(session).load(argv[1], keep=False)
-    return loaded.bridge.run(loaded, session, count, argv[3:], read_only=read_only)
+    return count, scripts.find(argv[1])
 
 
 def _key_count(argv: list[bytes]) -> int:
-    count = parse_integer(argv[2])
+    return key_count(argv, parse_integer(argv[2]))
+
+
+def key_count(argv: list[bytes], count: int) -> int:
+    """A number of keys that fits the words of a command. Raises CommandFailure."""
     if count > len(argv) - 3:
         raise CommandFailure(b"ERR Number of keys can't be greater than number of args")
     if count < 0:
@@ -89,47 +83,40 @@ def _key_count(argv: list[bytes]) -> int:
     return count
 
 
-def _load(session: Session, argv: list[bytes]) -> Reply:
-    return scripts_of(session).load(argv[2], keep=True).sha
+@command("SCRIPT|LOAD")
+def load(session: Session, argv: list[bytes]) -> Reply:
+    """Keep a script, and return its SHA-1."""
+    return scripts_of(session).load(argv[2], keep=True).label
 
 
-def _exists(session: Session, argv: list[bytes]) -> Reply:
+@command("SCRIPT|EXISTS")
+def exists(session: Session, argv: list[bytes]) -> Reply:
+    """Tell for each hash whether its script is loaded."""
     scripts = scripts_of(session)
     return [int(scripts.knows(sha)) for sha in argv[2:]]
 
 
-def _flush(session: Session, argv: list[bytes]) -> Reply:
+@command("SCRIPT|FLUSH")
+def flush(session: Session, argv: list[bytes]) -> Reply:
+    """Forget all scripts."""
     if len(argv) > 3 or argv[-1].upper() not in (b"FLUSH", b"SYNC", b"ASYNC"):
         raise CommandFailure(_FLUSH_MODE)
     scripts_of(session).flush()
     return OK
 
 
-def _kill(session: Session, argv: list[bytes]) -> Reply:
-    # One thread runs the engine: whoever asks finds no script running.
-    raise CommandFailure(_NOT_BUSY)
+@command("SCRIPT|KILL")
+def kill(session: Session, argv: list[bytes]) -> Reply:
+    """End the running script, if it has written nothing."""
+    kill_script(session.engine, is_function=False)
+    return OK
 
 
-def _help(session: Session, argv: list[bytes]) -> Reply:
-    return [
-        b"SCRIPT <subcommand> [<arg> ...]. Subcommands are:",
-        b"LOAD <script>",
-        b"    Keep a script, and return its SHA-1.",
-        b"EXISTS <sha1> [<sha1> ...]",
-        b"    Tell for each hash whether its script is loaded.",
-        b"FLUSH [ASYNC|SYNC]",
-        b"    Forget all scripts.",
-        b"KILL",
-        b"    End the running script.",
-        b"HELP",
-        b"    Print this help.",
-    ]
-
-
-_SUBCOMMANDS: dict[bytes, Subcommand] = {
-    b"LOAD": (_load, 3, 3),
-    b"EXISTS": (_exists, 3, sys.maxsize),
-    b"FLUSH": (_flush, 2, sys.maxsize),
-    b"KILL": (_kill, 2, 2),
-    b"HELP": (_help, 2, 2),
-}
+@command("SCRIPT|DEBUG")
+def debug(session: Session, argv: list[bytes]) -> Reply:
+    """Accept that there is to be no debugging. There is no debugger."""
+    if argv[2].upper() == b"NO":
+        return OK
+    if argv[2].upper() in (b"YES", b"SYNC"):
+        raise CommandFailure(_NO_DEBUGGER)
+    raise CommandFailure(b"ERR Use SCRIPT DEBUG YES/SYNC/NO")

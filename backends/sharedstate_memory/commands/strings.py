@@ -9,7 +9,7 @@ from sharedstate_memory.commands.deadlines import (
     read_deadline,
 )
 from sharedstate_memory.commands.registry import command, wrong_arity
-from sharedstate_memory.replies import OK, SYNTAX_ERROR, WRONG_TYPE, CommandFailure
+from sharedstate_memory.replies import OK, SYNTAX_ERROR, CommandFailure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,15 +19,9 @@ if TYPE_CHECKING:
 
 @command("GET")
 def get(session: Session, argv: list[bytes]) -> Reply:
-    """The value of a key. Spelled out rather than by `typed`: half the cost."""
-    db = session.db
-    key = argv[1]
-    if key in db.deadlines:
-        db.expire_if_due(key)
-    value = db.data.get(key)
-    if value is None or type(value) is bytes:
-        return value
-    raise CommandFailure(WRONG_TYPE)
+    """The value of a key."""
+    # Spelled out here it would be 16 ns faster of 285: not worth a second reader.
+    return session.db.read(argv[1], bytes)
 
 
 @command("SET")
@@ -74,7 +68,7 @@ def _set_with_options(session: Session, argv: list[bytes]) -> Reply:
     deadline_ms = None
     if options.deadline is not None:
         deadline_ms = read_deadline(session, argv[0], *options.deadline)
-    old = db.typed(key, bytes) if options.wants_old else db.find(key)
+    old = db.read(key, bytes) if options.wants_old else db.find(key)
     is_refused = options.condition == (b"XX" if old is None else b"NX")
     if not is_refused:
         _store(session, key, value, deadline_ms, keeps_deadline=options.keeps_deadline)
@@ -92,10 +86,10 @@ def _store(
     keeps_deadline: bool = False,
 ) -> None:
     db = session.db
-    if keeps_deadline:
-        db.put(key, value)
-    else:
-        db.overwrite(key, value)
+    kept_ms = db.deadline_of(key) if keeps_deadline else None
+    db.overwrite(key, value, b"set")
+    if kept_ms is not None:
+        db.set_deadline(key, kept_ms, b"")
     effect = [b"SET", key, value]
     if deadline_ms is not None:
         db.set_deadline(key, deadline_ms)
@@ -111,7 +105,7 @@ def set_if_absent(session: Session, argv: list[bytes]) -> Reply:
     """Set a key that is not there."""
     if session.db.find(argv[1]) is not None:
         return 0
-    session.db.overwrite(argv[1], argv[2])
+    session.db.overwrite(argv[1], argv[2], b"set")
     return 1
 
 
@@ -134,7 +128,7 @@ def set_with_milliseconds(session: Session, argv: list[bytes]) -> Reply:
 @command("GETSET")
 def get_and_set(session: Session, argv: list[bytes]) -> Reply:
     """Set a key and return what it held."""
-    old = session.db.typed(argv[1], bytes)
+    old = session.db.read(argv[1], bytes)
     _store(session, argv[1], argv[2], None)
     return old
 
@@ -142,7 +136,7 @@ def get_and_set(session: Session, argv: list[bytes]) -> Reply:
 @command("GETDEL")
 def get_and_delete(session: Session, argv: list[bytes]) -> Reply:
     """Remove a key and return what it held."""
-    old = session.db.typed(argv[1], bytes)
+    old = session.db.read(argv[1], bytes)
     if old is not None:
         session.db.remove(argv[1])
         if session.engine.effects is not None:
@@ -158,7 +152,7 @@ def get_and_expire(session: Session, argv: list[bytes]) -> Reply:
     text = options.value() if name in DEADLINE_OPTIONS else b""
     if options.left or (name not in DEADLINE_OPTIONS and name != b"PERSIST"):
         raise CommandFailure(SYNTAX_ERROR)
-    value = session.db.typed(argv[1], bytes)
+    value = session.db.read(argv[1], bytes)
     if value is None:
         return None
     if text:
@@ -184,8 +178,7 @@ def _set_deadline(session: Session, key: bytes, deadline_ms: int) -> None:
 @command("MGET")
 def get_many(session: Session, argv: list[bytes]) -> Reply:
     """The values of some keys; null for what is no string."""
-    find = session.db.find
-    values = [find(key) for key in argv[1:]]
+    values = map(session.db.read_any, argv[1:])
     return [value if type(value) is bytes else None for value in values]
 
 
@@ -196,7 +189,7 @@ def set_many(session: Session, argv: list[bytes]) -> Reply:
         raise CommandFailure(wrong_arity(argv[0]))
     overwrite = session.db.overwrite
     for at in range(1, len(argv), 2):
-        overwrite(argv[at], argv[at + 1])
+        overwrite(argv[at], argv[at + 1], b"set")
     return OK
 
 

@@ -1,22 +1,38 @@
 -- JSON for scripts, as the cjson library of Redis has it: same results, same messages.
 --
 -- Written in Lua, so that the time and memory that it takes are the script's. Receives
--- the value that stands for null, and returns the library.
+-- what the files of the sandbox share, and the decoder; returns the library.
 --
 -- A table is an array if all its keys are positive whole numbers and not too few of them
--- are there; an empty one is an object. Numbers are written with 14 digits.
+-- are there; an empty one is an object. What a script sets lasts until it ends.
 
-local null = ...
+local guard, decode = ...
 
-local byte, char, find, gsub, sub = string.byte, string.char, string.find, string.gsub, string.sub
-local format, floor, concat = string.format, math.floor, table.concat
-local error, next, pairs, tonumber, type = error, next, pairs, tonumber, type
+local null = guard.null
+local char, format = string.char, string.format
+local gsub, find = guard.plain_strings.gsub, guard.plain_strings.find
+local floor, concat = math.floor, table.concat
+local error, next, pcall, rawget, select = error, next, pcall, rawget, select
+local pairs, tonumber, tostring, type = pairs, tonumber, tostring, type
 
-local DEPTH_LIMIT = 1000
--- An array with a greatest index over SAFE must have every RATIO-th item.
-local SPARSE_RATIO, SPARSE_SAFE = 2, 10
+local MOST = 2147483647
 
--- Errors are reported where the script called: see the protected entry points below.
+local defaults = {
+  encode_max_depth = 1000,
+  decode_max_depth = 1000,
+  encode_number_precision = 14,
+  encode_invalid_numbers = false,
+  decode_invalid_numbers = true,
+  encode_keep_buffer = true,
+  -- An array with a greatest index over `safe` must have every `ratio`-th item; what has
+  -- not is an object, or refused.
+  sparse_as_object = false, sparse_ratio = 2, sparse_safe = 10,
+}
+
+-- Of the encoder that is at work: it calls nothing that could start another one.
+local settings
+
+-- Errors are reported where the script called: see the entry points below.
 local function fail(message, ...)
   error({json = format(message, ...)}, 0)
 end
@@ -37,9 +53,12 @@ end
 
 local function number_text(number)
   if number ~= number or number == 1 / 0 or number == -1 / 0 then
-    fail('Cannot serialise number: must not be NaN or Inf')
+    local way = settings.encode_invalid_numbers
+    if way == 'null' then return 'null' end
+    if not way then fail('Cannot serialise number: must not be NaN or Inf') end
+    return number ~= number and 'nan' or number > 0 and 'inf' or '-inf'
   end
-  return format('%.14g', number)
+  return format(settings.number_format, number)
 end
 
 -- The greatest index of an array; nil for what must be an object.
@@ -51,7 +70,9 @@ local function array_length(content)
     count = count + 1
   end
   if count == 0 then return nil end
-  if greatest > SPARSE_SAFE and greatest > count * SPARSE_RATIO then
+  local ratio = settings.sparse_ratio
+  if ratio > 0 and greatest > settings.sparse_safe and greatest > count * ratio then
+    if settings.sparse_as_object then return nil end
     fail('Cannot serialise table: excessively sparse array')
   end
   return greatest
@@ -64,7 +85,7 @@ local function write_array(out, at, content, length, depth)
   at = at + 1
   for index = 1, length do
     if index > 1 then at = at + 1; out[at] = ',' end
-    at = write(out, at, content[index], depth)
+    at = write(out, at, rawget(content, index), depth)
   end
   out[at + 1] = ']'
   return at + 1
@@ -104,7 +125,9 @@ function write(out, at, value, depth)
     out[at + 1] = 'null'
   elseif kind == 'table' then
     depth = depth + 1
-    if depth > DEPTH_LIMIT then fail('Cannot serialise, excessive nesting (%d)', depth) end
+    if depth > settings.encode_max_depth then
+      fail('Cannot serialise, excessive nesting (%d)', depth)
+    end
     local length = array_length(value)
     if length then return write_array(out, at, value, length, depth) end
     return write_object(out, at, value, depth)
@@ -114,176 +137,87 @@ function write(out, at, value, depth)
   return at + 1
 end
 
-local function encode(value)
+local function encode(value, given)
+  settings = given
   local out = {}
   write(out, 0, value, 0)
   return concat(out)
 end
 
--- Decoding ------------------------------------------------------------------------------
+-- Settings ------------------------------------------------------------------------------
 
-local T_END, T_STRING, T_NUMBER = 'T_END', 'T_STRING', 'T_NUMBER'
-
-local marks = {
-  [byte('{')] = 'T_OBJ_BEGIN', [byte('}')] = 'T_OBJ_END', [byte('[')] = 'T_ARR_BEGIN',
-  [byte(']')] = 'T_ARR_END', [byte(':')] = 'T_COLON', [byte(',')] = 'T_COMMA',
-}
-
-local unescapes = {
-  ['"'] = '"', ['\\'] = '\\', ['/'] = '/',
-  b = '\b', f = '\f', n = '\n', r = '\r', t = '\t',
-}
-
--- The UTF-8 bytes of a code point.
-local function utf8(code)
-  if code < 0x80 then return char(code) end
-  if code < 0x800 then return char(0xC0 + floor(code / 0x40), 0x80 + code % 0x40) end
-  local low = char(0x80 + floor(code / 0x40) % 0x40, 0x80 + code % 0x40)
-  if code < 0x10000 then return char(0xE0 + floor(code / 0x1000)) .. low end
-  return char(0xF0 + floor(code / 0x40000), 0x80 + floor(code / 0x1000) % 0x40) .. low
+local function refuse(index, name, why)
+  error("bad argument #" .. index .. " to '" .. name .. "' (" .. why .. ')', 4)
 end
 
--- The code point of an escape `\uXXXX`, or of two that are a surrogate pair, and where
--- it ends; nil if it is none.
-local function unicode_escape(text, at)
-  local _, stop, digits = find(text, '^\\u(%x%x%x%x)', at)
-  if not stop then return nil end
-  local code = tonumber(digits, 16)
-  if code < 0xD800 or code > 0xDFFF then return code, stop end
-  local _, pair_stop, low_digits = find(text, '^\\u(%x%x%x%x)', stop + 1)
-  local low = pair_stop and tonumber(low_digits, 16)
-  if code > 0xDBFF or not low or low < 0xDC00 or low > 0xDFFF then return nil end
-  return 0x10000 + (code - 0xD800) * 0x400 + (low - 0xDC00), pair_stop
+-- A number in a range: what is given, or what it was.
+local function choose_number(name, index, given, old, least, most)
+  if given == nil then return old end
+  local number = tonumber(given)
+  if not number then refuse(index, name, 'number expected, got ' .. type(given)) end
+  number = number < 0 and -floor(-number) or floor(number)
+  if not (number >= least and number <= most) then
+    refuse(1, name, format('expected integer between %d and %d', least, most))
+  end
+  return number
 end
 
--- A token is what it is, where it begins, where the next begins, and its value. What is
--- no token is told by a sentence in place of its kind.
-local function string_token(text, from)
-  local parts, at = {}, from + 1
-  while true do
-    local stop = find(text, '["\\]', at)
-    if not stop then return 'unexpected end of string', #text + 1 end
-    parts[#parts + 1] = sub(text, at, stop - 1)
-    if byte(text, stop) == 34 then return T_STRING, from, stop + 1, concat(parts) end
-    local letter = sub(text, stop + 1, stop + 1)
-    if letter == 'u' then
-      local code, last = unicode_escape(text, stop)
-      if not code then return 'invalid unicode escape code', stop end
-      parts[#parts + 1] = utf8(code)
-      at = last + 1
-    else
-      local plain = unescapes[letter]
-      if not plain then return 'invalid escape code', stop end
-      parts[#parts + 1] = plain
-      at = stop + 2
+local switch = {off = false, on = true}
+
+-- One of some choices, by their names, or as a boolean.
+local function choose(name, given, old, choices)
+  if given == nil then return old end
+  if type(given) == 'boolean' then return given end
+  if type(given) ~= 'string' and type(given) ~= 'number' then
+    refuse(1, name, 'string expected, got ' .. type(given))
+  end
+  local choice = choices[given]
+  if choice == nil then refuse(1, name, "invalid option '" .. given .. "'") end
+  return choice
+end
+
+local function refuse_more(name, most, ...)
+  if select('#', ...) > most then refuse(most + 1, name, 'found too many arguments') end
+end
+
+-- The functions that show the settings, and change those that they are given.
+local function setters(set, values)
+  local found = {}
+
+  local function number_setter(name, least, most)
+    found[name] = function(...)
+      refuse_more(name, 1, ...)
+      set(name, (choose_number(name, 1, (...), values[name], least, most)))
+      return values[name]
     end
   end
-end
 
--- On usual processors, 0/0 has its sign set.
-local NAN, INFINITY = -(0 / 0), 1 / 0
-
-local function number_token(text, from)
-  local _, stop = find(text, '^[+-]?0[xX]%x+%.?%x*[pP][+-]?%d+', from)
-  if not stop then _, stop = find(text, '^[+-]?0[xX]%x+%.?%x*', from) end
-  if not stop then _, stop = find(text, '^[+-]?%d+%.?%d*[eE][+-]?%d+', from) end
-  if not stop then _, stop = find(text, '^[+-]?%d+%.?%d*', from) end
-  if stop then return T_NUMBER, from, stop + 1, tonumber(sub(text, from, stop)) end
-  for _, word in ipairs({'infinity', 'inf', 'nan'}) do
-    local sign = find(text, '^[+-]', from) and 1 or 0
-    local last = from + sign + #word - 1
-    if sub(text, from + sign, last):lower() == word then
-      local value = word == 'nan' and NAN or INFINITY
-      return T_NUMBER, from, last + 1, byte(text, from) == 45 and -value or value
+  local function choice_setter(name, choices)
+    found[name] = function(...)
+      refuse_more(name, 1, ...)
+      set(name, (choose(name, (...), values[name], choices)))
+      return values[name]
     end
   end
-  return 'invalid number', from
-end
 
-local is_scalar = {T_STRING = true, T_NUMBER = true, T_BOOLEAN = true, T_NULL = true}
-local words = {['true'] = true, ['false'] = false, null = null}
-local word_kinds = {['true'] = 'T_BOOLEAN', ['false'] = 'T_BOOLEAN', null = 'T_NULL'}
+  number_setter('encode_max_depth', 1, MOST)
+  number_setter('decode_max_depth', 1, MOST)
+  number_setter('encode_number_precision', 1, 14)
+  choice_setter('encode_invalid_numbers', {off = false, on = true, null = 'null'})
+  choice_setter('decode_invalid_numbers', switch)
+  choice_setter('encode_keep_buffer', switch)
 
-local function word_token(text, from)
-  for word, kind in pairs(word_kinds) do
-    if sub(text, from, from + #word - 1) == word then
-      return kind, from, from + #word, words[word]
-    end
+  function found.encode_sparse_array(...)
+    local name = 'encode_sparse_array'
+    refuse_more(name, 3, ...)
+    local convert, ratio, safe = ...
+    set('sparse_as_object', (choose(name, convert, values.sparse_as_object, switch)))
+    set('sparse_ratio', (choose_number(name, 2, ratio, values.sparse_ratio, 0, MOST)))
+    set('sparse_safe', (choose_number(name, 3, safe, values.sparse_safe, 0, MOST)))
+    return values.sparse_as_object, values.sparse_ratio, values.sparse_safe
   end
-  if find(text, '^[iInN]', from) then
-    local kind, start, after, value = number_token(text, from)
-    if kind == T_NUMBER then return kind, start, after, value end
-  end
-  return 'invalid token', from
-end
 
-local function next_token(text, at)
-  local _, blank = find(text, '^[ \t\r\n]*', at)
-  local from = blank + 1
-  local code = byte(text, from)
-  if not code then return T_END, from end
-  if code == 34 then return string_token(text, from) end
-  if marks[code] then return marks[code], from, from + 1 end
-  if code >= 48 and code <= 57 or code == 43 or code == 45 then
-    return number_token(text, from)
-  end
-  return word_token(text, from)
-end
-
-local function expected(what, kind, at)
-  fail('Expected %s but found %s at character %d', what, kind, at)
-end
-
-local read_value
-
-local function read_array(text, at, depth)
-  local list, count = {}, 0
-  local kind, from, after, value = next_token(text, at)
-  if kind == 'T_ARR_END' then return list, after end
-  while true do
-    count = count + 1
-    list[count], at = read_value(text, depth, kind, from, after, value)
-    kind, from, after = next_token(text, at)
-    if kind == 'T_ARR_END' then return list, after end
-    if kind ~= 'T_COMMA' then expected('comma or array end', kind, from) end
-    kind, from, after, value = next_token(text, after)
-  end
-end
-
-local function read_object(text, at, depth)
-  local object = {}
-  local kind, from, after, name = next_token(text, at)
-  if kind == 'T_OBJ_END' then return object, after end
-  while true do
-    if kind ~= T_STRING then expected('object key string', kind, from) end
-    kind, from, after = next_token(text, after)
-    if kind ~= 'T_COLON' then expected('colon', kind, from) end
-    object[name], at = read_value(text, depth, next_token(text, after))
-    kind, from, after = next_token(text, at)
-    if kind == 'T_OBJ_END' then return object, after end
-    if kind ~= 'T_COMMA' then expected('comma or object end', kind, from) end
-    kind, from, after, name = next_token(text, after)
-  end
-end
-
--- The value that begins with a token, and where the text goes on after it.
-function read_value(text, depth, kind, from, after, value)
-  if kind == 'T_OBJ_BEGIN' or kind == 'T_ARR_BEGIN' then
-    depth = depth + 1
-    if depth > DEPTH_LIMIT then
-      fail('Found too many nested data structures (%d) at character %d', depth, from)
-    end
-    return (kind == 'T_OBJ_BEGIN' and read_object or read_array)(text, after, depth)
-  end
-  if is_scalar[kind] then return value, after end
-  expected('value', kind, from)
-end
-
-local function decode(text)
-  local value, at = read_value(text, 0, next_token(text, 1))
-  local kind, from = next_token(text, at)
-  if kind ~= T_END then expected('the end', kind, from) end
-  return value
+  return found
 end
 
 -- Entry points --------------------------------------------------------------------------
@@ -294,25 +228,48 @@ local function deliver(ok, result)
   error(type(result) == 'table' and result.json or result, 3)
 end
 
-local cjson = {_NAME = 'cjson', _VERSION = '2.1.0', null = null}
+-- A library with settings of its own, which last if it is the script's.
+local function new_library(is_shared)
+  local values = {}
 
-function cjson.encode(...)
-  if select('#', ...) ~= 1 then
-    error("bad argument #1 to 'encode' (expected 1 argument)", 2)
+  local function reset()
+    for name, value in pairs(defaults) do values[name] = value end
+    values.number_format = '%.14g'
   end
-  return deliver(pcall(encode, (...)))
+
+  local function set(name, value)
+    if values[name] == value then return end
+    values[name] = value
+    values.number_format = '%.' .. values.encode_number_precision .. 'g'
+    if is_shared then guard.undo_at_end(reset) end
+  end
+
+  reset()
+  local library = setters(set, values)
+  library._NAME, library._VERSION, library.null = 'cjson', '2.1.0', null
+
+  function library.encode(...)
+    if select('#', ...) ~= 1 then
+      error("bad argument #1 to 'encode' (expected 1 argument)", 2)
+    end
+    return deliver(pcall(encode, (...), values))
+  end
+
+  function library.decode(...)
+    local text = ...
+    if select('#', ...) ~= 1 then
+      error("bad argument #1 to 'decode' (expected 1 argument)", 2)
+    end
+    if type(text) == 'number' then text = tostring(text) end
+    if type(text) ~= 'string' then
+      error("bad argument #1 to 'decode' (string expected, got " .. type(text) .. ')', 2)
+    end
+    return deliver(pcall(decode, text, values))
+  end
+
+  function library.new() return new_library(false) end
+
+  return library
 end
 
-function cjson.decode(...)
-  local text = ...
-  if select('#', ...) ~= 1 then
-    error("bad argument #1 to 'decode' (expected 1 argument)", 2)
-  end
-  if type(text) == 'number' then text = tostring(text) end
-  if type(text) ~= 'string' then
-    error("bad argument #1 to 'decode' (string expected, got " .. type(text) .. ')', 2)
-  end
-  return deliver(pcall(decode, text))
-end
-
-return cjson
+return new_library(true)

@@ -79,7 +79,7 @@ def test_time_outs_come_in_their_order(
     assert soon.delivered == []
     clock.advance(1)
     engine.expire_waits()
-    assert soon.delivered == [None]
+    assert soon.delivered == [NULL_ARRAY]
     assert engine.next_wait_deadline_ms() == clock.now_ms + 1500
     clock.advance(10_000)
     engine.expire_waits()

@@ -12,6 +12,7 @@ from sharedstate_memory.sorted_set import SortedSet
 
 if TYPE_CHECKING:
     from sharedstate_memory.engine import Engine
+    from sharedstate_memory.keyspace import Value
     from tests.unit.memory.conftest import Client
 
 
@@ -45,7 +46,8 @@ def test_a_big_value_is_taken_apart(value: Any) -> None:
 def test_what_is_inside_is_taken_apart_too() -> None:
     inner = {b"%d" % number: b"" for number in range(3000)}
     disposal = Disposal()
-    disposal.add({b"k%d" % n: inner if n == 999 else b"" for n in range(1000)})
+    data: dict[bytes, Value] = {b"k%d" % n: b"" for n in range(1000)}
+    disposal.add_database(data | {b"inner": inner})
     disposal.run(budget_s=10)
     assert not disposal
     assert len(inner) <= 256

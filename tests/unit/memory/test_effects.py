@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sharedstate_memory.engine import Engine
+from sharedstate_memory.sorted_set import SortedSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,7 +196,8 @@ def test_replayed_effects_give_the_same_data(steps: list[tuple[str, int]]) -> No
 
 def _contents(engine: Engine) -> dict[bytes, object]:
     db = engine.databases[0]
-    return {
-        key: (getattr(value, "scores", value), db.deadlines.get(key))
-        for key, value in db.data.items()
-    }
+    return {key: (_plain(value), db.deadlines.get(key)) for key, value in db.data.items()}
+
+
+def _plain(value: object) -> object:
+    return value.scores() if isinstance(value, SortedSet) else value

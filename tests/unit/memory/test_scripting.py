@@ -14,7 +14,7 @@ import pytest
 
 from sharedstate.testing.waiting_suite import Interrupted, interrupt_soon
 from sharedstate_memory.engine import Engine
-from sharedstate_memory.lua_bridge import HEADROOM_BYTES, MEMORY_LIMIT_BYTES
+from sharedstate_memory.lua_memory import HEADROOM_BYTES, MEMORY_LIMIT_BYTES
 from sharedstate_memory.replies import BLOCKED, ErrorReply, Status
 from sharedstate_memory.scripting import MOST_EVALUATED
 
@@ -125,7 +125,7 @@ def test_functions_of_the_host_are_not_seen_as_objects(run: Eval) -> None:
 def test_the_only_userdata_is_null_and_it_is_closed(run: Eval) -> None:
     assert run("return {type(cjson.null), tostring(getmetatable(cjson.null))}") == [
         b"userdata",
-        b"false",
+        b"nil",
     ]
     assert "attempt to" in text_of(run("return cjson.null.x"))
 
@@ -220,12 +220,6 @@ def test_big_scripts_make_room_for_others(run: Eval) -> None:
         assert run(f"local s = '{'x' * 2_000_000}' return {number}") == number
 
 
-def test_a_key_that_lua_does_not_have_is_left_out(run: Eval) -> None:
-    nan = "\\203\\127\\248\\0\\0\\0\\0\\0\\0"
-    body = f"return cjson.encode(cmsgpack.unpack('\\131\\192\\1{nan}\\2\\161a\\3'))"
-    assert run(body) == b'{"a":3}'
-
-
 def test_a_value_that_does_not_fit_is_refused(run: Eval) -> None:
     half = b"x" * (MEMORY_LIMIT_BYTES // 2 + 1)
     assert run("return #ARGV[1]", half) == len(half)
@@ -270,6 +264,24 @@ def test_an_error_names_the_line(run: Eval) -> None:
 def test_an_error_of_a_tail_call_names_the_script(run: Eval) -> None:
     reply = text_of(run("return redis.call('nosuch')"))
     assert reply.startswith("ERR Unknown Redis command called from script script: ")
+
+
+# -- logging
+
+
+def test_what_a_script_logs_is_the_owner_s(engine: Engine, run: Eval) -> None:
+    lines: list[tuple[str, str]] = []
+    engine.on_log = lambda text, level: lines.append((level, text))
+    run("redis.log(redis.LOG_WARNING, 'a', 1, nil, {}, true, 'b') redis.log('0', nil, 'c')")
+    assert lines == [("warning", "a 1 b"), ("debug", " c")]
+
+
+def test_without_an_owner_it_is_the_program_s(
+    run: Eval, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "sharedstate.scripts"):
+        run("redis.log(redis.LOG_NOTICE, 'heard') redis.log(redis.LOG_DEBUG, 'not heard')")
+    assert caplog.messages == ["heard"]
 
 
 # -- the life of scripts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sharedstate.commands import COMMANDS
-from sharedstate_memory.commands.registry import lookup
+from sharedstate_memory.commands.registry import load_families, lookup
 from sharedstate_memory.replies import NO_REPLY, Status, as_resp2
 
 if TYPE_CHECKING:
@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 
 def test_every_command_of_the_table_has_a_handler() -> None:
+    load_families()
     assert [name for name in COMMANDS if lookup(name.encode()) is None] == []
 
 
 def test_every_handler_says_what_it_does() -> None:
+    load_families()
     bound = [lookup(name.encode()) for name in COMMANDS]
     assert [entry for entry in bound if entry is None or not entry[0].__doc__] == []
 
@@ -34,11 +36,11 @@ def test_info_has_sections(client: Client, engine: Engine) -> None:
     text = client("INFO").decode()
     for line in (
         "# Server",
-        "redis_version:7.0.15",
+        f"redis_version:{engine.redis_version}",
         "tcp_port:1234",
         "connected_clients:7",
         "role:master",
-        "db0:keys=1,expires=1,avg_ttl=0",
+        "db0:keys=1,expires=1,avg_ttl=10000",
     ):
         assert line in text.split("\r\n")
     assert client("INFO replication").startswith(b"# Replication\r\n")
@@ -50,7 +52,7 @@ def test_commands_describe_themselves(client: Client) -> None:
     assert client("COMMAND COUNT") == len(COMMANDS) == len(client("COMMAND"))
     get, nothing = client("COMMAND INFO get nothing")
     assert get[:2] == [b"get", 2]
-    assert get[2] == {Status(b"readonly"), Status(b"fast")}
+    assert set(get[2]) == {Status(b"readonly"), Status(b"fast")}
     assert get[3:6] == [1, 1, 1]
     assert nothing is None
     assert b"zadd" in client("COMMAND LIST")
@@ -59,8 +61,7 @@ def test_commands_describe_themselves(client: Client) -> None:
 
 
 def test_configuration_is_read_by_pattern(client: Client, engine: Engine) -> None:
-    engine.config[b"port"] = b"0"
-    assert client("CONFIG GET port save") == {b"port": b"0", b"save": b""}
+    assert client("CONFIG GET databases save") == {b"databases": b"16", b"save": b""}
     assert b"maxmemory-policy" in client("CONFIG GET maxmem*")
     client("CONFIG RESETSTAT")
     assert engine.processed < 2

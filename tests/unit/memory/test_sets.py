@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.memory.recount import assert_counted
+
 if TYPE_CHECKING:
     from tests.unit.memory.conftest import Client
 
@@ -77,3 +79,33 @@ def test_every_member_is_picked_sometimes(client: Client) -> None:
     client("SADD s a b c")
     picked = {client("SRANDMEMBER s") for _ in range(100)}
     assert picked == {b"a", b"b", b"c"}
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        ("SINTERCARD 2 x y", 3),
+        ("SINTERCARD 2 x y LIMIT 0", 3),
+        ("SINTERCARD 2 x y LIMIT 2", 2),
+        ("SINTERCARD 3 x y x LIMIT 9", 3),
+        ("SINTERCARD 1 x", 4),
+        ("SINTERCARD 2 x none", 0),
+        ("SINTERCARD 2 none x LIMIT 1", 0),
+    ],
+)
+def test_intersections_are_counted_up_to_a_limit(
+    client: Client, line: str, count: int
+) -> None:
+    client("SADD x a b c d")
+    client("SADD y b c d e")
+    assert client(line) == count
+
+
+def test_a_big_set_that_is_emptied_is_freed_in_slices(client: Client) -> None:
+    members = [b"%d" % number for number in range(10_000)]
+    client.session.execute([b"SADD", b"s", *members])
+    before = client.engine.used_bytes
+    assert client.session.execute([b"SREM", b"s", *members]) == 10_000
+    assert client.engine.used_bytes > before // 2
+    assert_counted(client.engine)
+    assert client.engine.used_bytes == 0

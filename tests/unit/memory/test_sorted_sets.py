@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from math import inf
-from typing import TYPE_CHECKING
+from math import copysign, inf
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from sharedstate_memory.sorted_set import SortedSet
+from sharedstate_memory.replies import NULL_ARRAY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sharedstate_memory.engine import Engine
     from tests.unit.memory.conftest import Client
 
 
@@ -84,10 +85,30 @@ def test_incrementing(client: Client) -> None:
         ("ZRANGE z (x 1 BYSCORE", "ERR min or max is not a float"),
         ("ZRANGE z 0 x", "ERR value is not an integer or out of range"),
         ("ZRANGE z - + BYLEX WITHSCORES", "ERR syntax error, WITHSCORES not supported"),
+        ("ZRANGE z 0 1 REV REV", "ERR syntax error"),
+        ("ZRANGEBYLEX z - + WITHSCORES", "ERR syntax error, WITHSCORES not supported"),
+        ("ZRANGESTORE d z 0 1 WITHSCORES", "ERR syntax error"),
+        ("ZPOPMIN z -1", "ERR value is out of range, must be positive"),
+        ("ZMPOP 0 z MIN", "ERR numkeys should be greater than 0"),
+        ("ZMPOP 1 z MIDDLE", "ERR syntax error"),
+        ("ZMPOP 1 z MIN COUNT 0", "ERR count should be greater than 0"),
+        ("ZMPOP 1 z MIN COUNT 1 COUNT 1", "ERR syntax error"),
+        ("BZMPOP x 1 z MIN", "ERR timeout is not a float or out of range"),
+        ("ZUNION 0 z", "ERR at least 1 input key is needed for 'zunion' command"),
+        ("ZUNION 2 z", "ERR syntax error"),
+        ("ZUNION 1 z WEIGHTS x", "ERR weight value is not a float"),
+        ("ZUNION 1 z AGGREGATE AVG", "ERR syntax error"),
+        ("ZDIFF 1 z WEIGHTS 1", "ERR syntax error"),
+        ("ZUNIONSTORE d 1 z WITHSCORES", "ERR syntax error"),
+        ("ZINTERCARD 1 z LIMIT -1", "ERR LIMIT can't be negative"),
+        ("ZRANDMEMBER z 1 FOO", "ERR syntax error"),
+        ("ZRANDMEMBER z -9223372036854775808", "ERR value is out of range, value must"),
+        ("ZRANDMEMBER z 4611686018427387904 WITHSCORES", "ERR value is out of range"),
+        ("ZRANDMEMBER z -9223372036854775807", "ERR value is out of range"),
     ],
 )
-def test_refusals(client: Client, line: str, text: str) -> None:
-    assert client.refusal(line).startswith(text)
+def test_refusals(filled: Client, line: str, text: str) -> None:
+    assert filled.refusal(line).startswith(text)
 
 
 @pytest.mark.parametrize(
@@ -150,25 +171,170 @@ def test_popping(filled: Client) -> None:
     assert filled("EXISTS z") == 0
 
 
-scores = st.sampled_from([-inf, -1.0, 0.0, 1.5, inf])
-members = st.sampled_from([b"", b"a", b"ab", b"b", b"\xff"])
-steps = st.lists(st.tuples(st.booleans(), members, scores))
+def test_a_score_keeps_no_sign_of_zero(client: Client) -> None:
+    assert client("ZADD z -0.0 m 0 n") == 2
+    assert copysign(1, client("ZSCORE z m")) == 1
+    assert client("ZRANGE z 0 -1") == [b"m", b"n"]
 
 
-@given(steps, scores, st.booleans())
-def test_a_sorted_set_equals_a_sorted_dict(
-    steps: list[tuple[bool, bytes, float]], bound: float, after: bool
+@pytest.mark.parametrize("bound", ["1", " 1", "0x1", "1\0junk", "+1", "1e0"])
+def test_bounds_are_read_as_c_reads_numbers(filled: Client, bound: str) -> None:
+    assert filled("ZCOUNT z", bound, "1") == 1
+
+
+@pytest.mark.parametrize("bound", ["1 ", "1_0", "nan", "((1", "\u0661", "1e", "0x"])
+def test_other_bounds_are_refused(filled: Client, bound: str) -> None:
+    assert filled.refusal("ZCOUNT z", bound, "1") == "ERR min or max is not a float"
+
+
+def test_ranges_by_member_are_read_counted_and_removed(client: Client) -> None:
+    client("ZADD z 0 a 0 b 0 c 0 d")
+    assert client("ZRANGEBYLEX z [b +") == [b"b", b"c", b"d"]
+    assert client("ZREVRANGEBYLEX z + (b LIMIT 1 5") == [b"c"]
+    assert client("ZLEXCOUNT z (a (d") == 2
+    assert client("ZREMRANGEBYLEX z [a [c") == 3
+    assert client("ZRANGE z 0 -1") == [b"d"]
+
+
+def test_a_range_is_kept_under_another_key(filled: Client) -> None:
+    filled("SET d x EX 100")
+    assert filled("ZRANGESTORE d z 2 (2 BYSCORE") == 0
+    assert filled("EXISTS d") == 0
+    assert filled("ZRANGESTORE d z 0 1 REV") == 2
+    assert filled("ZRANGE d 0 -1 WITHSCORES") == [b"d", 3.0, b"e", inf]
+    assert filled("TTL d") == -1
+
+
+def test_removing_all_of_a_big_set_frees_it_in_slices(
+    client: Client, engine: Engine
 ) -> None:
-    model: dict[bytes, float] = {}
-    real = SortedSet()
-    for is_set, member, score in steps:
-        if is_set:
-            model[member] = score
-            real.set(member, score)
-        else:
-            assert real.remove(member) == (model.pop(member, None) is not None)
-    pairs = sorted((score, member) for member, score in model.items())
-    assert list(real.pairs(0, len(real))) == pairs
-    assert [real.rank(member) for _, member in pairs] == list(range(len(pairs)))
-    below = [pair for pair in pairs if pair[0] < bound or (after and pair[0] == bound)]
-    assert real.place_of_score(bound, after=after) == len(below)
+    client("ZADD z " + " ".join(f"{number} m{number}" for number in range(5000)))
+    assert client("ZREMRANGEBYRANK z 0 -1") == 5000
+    assert client("EXISTS z") == 0
+    assert engine.used_bytes > 0
+
+
+def test_popping_from_the_first_set_that_is_there(filled: Client) -> None:
+    assert filled("ZMPOP 2 none z MIN") == [b"z", [[b"a", 1.0]]]
+    assert filled("ZMPOP 2 none z MAX COUNT 2") == [b"z", [[b"e", inf], [b"d", 3.0]]]
+    assert filled("ZMPOP 1 none MIN") is NULL_ARRAY
+    filled("SET s x")
+    assert filled.refusal("ZMPOP 2 s z MIN").startswith("WRONGTYPE")
+
+
+def test_waiting_for_the_lowest_of_several(
+    client: Client, connect: Callable[[], Client]
+) -> None:
+    waiting = connect()
+    waiting("BZMPOP 0 2 y z MAX COUNT 2")
+    client("ZADD z 1 a 2 b 3 c")
+    assert waiting.delivered == [[b"z", [[b"c", 3.0], [b"b", 2.0]]]]
+    assert client("ZRANGE z 0 -1") == [b"a"]
+
+
+def test_the_effect_of_waiting_is_what_was_taken(
+    client: Client,
+    connect: Callable[[], Client],
+    effects: list[tuple[int, list[bytes]]],
+) -> None:
+    connect()("BZMPOP 0 1 z MIN COUNT 9")
+    connect()("BZPOPMAX z 0")
+    client("ZADD z 1 a 2 b")
+    client("ZADD z 3 c")
+    client("ZADD y 1 a 2 b")
+    client("ZMPOP 2 z y MAX COUNT 9")
+    taken = [argv for _, argv in effects if argv[0].startswith(b"ZPOP")]
+    assert taken == [
+        [b"ZPOPMIN", b"z", b"2"],
+        [b"ZPOPMAX", b"z"],
+        [b"ZPOPMAX", b"y", b"2"],
+    ]
+
+
+@pytest.fixture
+def two(client: Client) -> Client:
+    client("ZADD x 1 a 2 b 3 c")
+    client("ZADD y 10 b 20 c 30 d")
+    return client
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("ZUNION 2 x y", {"a": 1, "b": 12, "c": 23, "d": 30}),
+        ("ZUNION 2 x y WEIGHTS 2 -1", {"a": 2, "b": -6, "c": -14, "d": -30}),
+        ("ZUNION 2 x y AGGREGATE MIN", {"a": 1, "b": 2, "c": 3, "d": 30}),
+        ("ZUNION 2 x y AGGREGATE MAX", {"a": 1, "b": 10, "c": 20, "d": 30}),
+        ("ZINTER 2 x y", {"b": 12, "c": 23}),
+        ("ZINTER 2 x none", {}),
+        ("ZINTER 3 x y x", {"b": 14, "c": 26}),
+        ("ZDIFF 2 x y", {"a": 1}),
+        ("ZDIFF 2 y x", {"d": 30}),
+        ("ZDIFF 1 none", {}),
+    ],
+)
+def test_algebra(two: Client, line: str, found: dict[str, float]) -> None:
+    expected = sorted((score, member.encode()) for member, score in found.items())
+    assert two(line) == [member for _, member in expected]
+    flat: list[Any] = [part for score, member in expected for part in (member, score)]
+    assert two(f"{line} WITHSCORES") == flat
+
+
+def test_sets_take_part_as_if_each_member_had_the_score_one(two: Client) -> None:
+    two("SADD s a d")
+    assert two("ZINTER 2 x s WITHSCORES") == [b"a", 2.0]
+    assert two("ZUNION 1 s WEIGHTS 5 WITHSCORES") == [b"a", 5.0, b"d", 5.0]
+    assert two("ZDIFF 2 x s") == [b"b", b"c"]
+    assert two("ZINTERCARD 2 x s") == 1
+    two("SET string x")
+    assert two.refusal("ZUNION 2 none string WRONG").startswith("WRONGTYPE")
+
+
+def test_infinities_that_cancel_are_zero(client: Client) -> None:
+    client("ZADD x inf m")
+    client("ZADD y -inf m")
+    assert client("ZUNION 2 x y WITHSCORES") == [b"m", 0.0]
+    assert client("ZUNION 1 x WEIGHTS 0 WITHSCORES") == [b"m", 0.0]
+
+
+def test_what_algebra_gives_is_kept_under_a_key(two: Client) -> None:
+    assert two("ZUNIONSTORE x 2 x y WEIGHTS 1 0") == 4
+    assert two("ZRANGE x 0 -1") == [b"d", b"a", b"b", b"c"]
+    assert two("ZINTERSTORE to 2 x y") == 3
+    assert two("ZDIFFSTORE to 2 y x") == 0
+    assert two("EXISTS to") == 0
+
+
+def test_counting_what_is_common_stops_at_a_limit(two: Client) -> None:
+    assert two("ZINTERCARD 2 x y") == 2
+    assert two("ZINTERCARD 2 x y LIMIT 1") == 1
+    assert two("ZINTERCARD 2 x y LIMIT 0") == 2
+
+
+def test_members_at_random(filled: Client) -> None:
+    assert filled("ZRANDMEMBER z") in [b"a", b"b", b"c", b"d", b"e"]
+    assert len(set(filled("ZRANDMEMBER z 3"))) == 3
+    assert sorted(filled("ZRANDMEMBER z 9")) == [b"a", b"b", b"c", b"d", b"e"]
+    assert len(filled("ZRANDMEMBER z -9")) == 9
+    filled("ZADD big " + " ".join(f"{n} m{n}" for n in range(100)))
+    assert len(set(filled("ZRANDMEMBER big 3"))) == 3
+    assert filled("ZRANDMEMBER none") is None
+    assert filled("ZRANDMEMBER none -2 WITHSCORES") == []
+    assert len(filled("ZRANDMEMBER z -2 WITHSCORES")) == 4
+    filled("HELLO 3")
+    assert [len(pair) for pair in filled("ZRANDMEMBER z -2 WITHSCORES")] == [2, 2]
+
+
+def test_scanning_gives_scores_as_text_in_both_protocols(filled: Client) -> None:
+    filled("HELLO 3")
+    cursor, found = filled("ZSCAN z 0")
+    assert cursor == b"0"
+    assert dict(zip(found[::2], found[1::2], strict=True))[b"e"] == b"inf"
+
+
+def test_reading_counts_hits_and_misses(filled: Client) -> None:
+    db = filled.session.db
+    before = db.hits, db.misses
+    filled("ZRANGE z 0 -1")
+    filled("ZUNIONSTORE d 2 z none")
+    assert (db.hits - before[0], db.misses - before[1]) == (2, 1)

@@ -148,3 +148,77 @@ def test_a_transaction_may_change_the_database(client: Client) -> None:
     client("EXEC")
     assert client.session.db.index == 2
     assert client("GET k") == b"v"
+
+
+HERE, THERE = ["SET k v"], ["SELECT 1", "SET k v", "SELECT 0"]
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "is_broken"),
+    [
+        ([], "SWAPDB 0 1", False),
+        (HERE, "SWAPDB 0 1", True),
+        (THERE, "SWAPDB 0 1", True),
+        (HERE + THERE, "SWAPDB 1 0", True),
+        (HERE, "SWAPDB 1 2", False),
+        ([], "FLUSHALL", False),
+        (HERE, "FLUSHDB", True),
+        (THERE, "FLUSHALL", False),
+        (HERE, "MOVE k 1", True),
+        (HERE + THERE, "MOVE k 1", False),
+        ([], "COPY l k", True),
+        ([], "RENAME l k", True),
+        (HERE, "PERSIST k", False),
+        (HERE, "GETEX k EX 100", True),
+        ([], "SORT l STORE k", True),
+        (HERE, "EXPIREAT k 1", True),
+    ],
+)
+def test_what_moves_keys_breaks_watches_as_in_redis(
+    client: Client, connect: Connect, before: list[str], change: str, is_broken: bool
+) -> None:
+    other = connect()
+    for line in ("RPUSH l 1", *before):
+        other(line)
+    client("WATCH k")
+    other(change)
+    client("MULTI")
+    assert (client("EXEC") is NULL_ARRAY) == is_broken
+
+
+def test_eviction_breaks_watches(client: Client, engine: Engine) -> None:
+    client("SET k v")
+    client("WATCH k")
+    engine.databases[0].evict(b"k")
+    client("MULTI")
+    assert client("EXEC") is NULL_ARRAY
+
+
+def test_active_expiry_breaks_watches(client: Client, engine: Engine, clock: Clock) -> None:
+    client("SET k v PX 10")
+    client("WATCH k")
+    clock.advance(1000)
+    engine.cron()
+    assert not engine.databases[0].data
+    client("MULTI")
+    assert client("EXEC") is NULL_ARRAY
+
+
+def test_what_is_queued_is_bounded(client: Client) -> None:
+    client("MULTI")
+    transaction = client.session.transaction
+    assert transaction is not None
+    transaction.limit_bytes = 1000
+    assert client("SET k", "x" * 800) == b"QUEUED"
+    assert client.refusal("SET k", "x" * 800).startswith("ERR the transaction is too big")
+    assert transaction.commands == []
+    assert client.refusal("PING").startswith("ERR the transaction is too big")
+    assert client.refusal("EXEC").startswith("EXECABORT")
+    assert client("GET k") is None
+
+
+def test_refused_is_what_is_no_command_of_a_transaction(client: Client) -> None:
+    client("MULTI")
+    text = client.refusal("SHUTDOWN NOSAVE")
+    assert text == "ERR Command not allowed inside a transaction"
+    assert client.refusal("EXEC").startswith("EXECABORT")

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import pytest
 
-from sharedstate_server.connection import COMMANDS_PER_TURN
 from sharedstate_server.requests import MAX_LINE_BYTES
+from sharedstate_server.turn import COMMANDS_PER_TURN
 
 
 class Client(Protocol):

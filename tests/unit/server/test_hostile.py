@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharedstate_server import connection
+from sharedstate_server import turn
 from sharedstate_server.listening import bind_unix, identify, unlink_socket
 from sharedstate_server.server import Server
 
@@ -45,6 +45,10 @@ def ask(port: int, data: bytes) -> bytes:
         while part := sock.recv(65536):
             answer += part
     return answer
+
+
+# What a subscriber may leave lying by default.
+_MESSAGES_LIMIT_BYTES = 32 * 1024 * 1024
 
 
 def test_a_client_that_is_reset_before_it_is_accepted_harms_nobody() -> None:
@@ -86,7 +90,7 @@ def test_a_request_of_a_browser_executes_nothing(connect: Connect) -> None:
 
 def test_a_reply_may_be_bigger_than_any_limit_for_messages(connect: Connect) -> None:
     client = connect()
-    value = b"x" * (connection.MESSAGES_LIMIT_BYTES + 10)
+    value = b"x" * (_MESSAGES_LIMIT_BYTES + 10)
     client.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n%b\r\n" % (len(value), value))
     client.expect(b"+OK\r\n")
     client.send(b"GET k\r\nPING\r\n")
@@ -95,7 +99,7 @@ def test_a_reply_may_be_bigger_than_any_limit_for_messages(connect: Connect) -> 
 
 def test_an_item_that_was_waited_for_may_be_as_big(connect: Connect) -> None:
     waiter, other = connect(), connect()
-    item = b"x" * (connection.MESSAGES_LIMIT_BYTES + 8_000_000)
+    item = b"x" * (_MESSAGES_LIMIT_BYTES + 8_000_000)
     waiter.send(b"BLPOP list 60\r\n")
     other.send(b"*3\r\n$5\r\nRPUSH\r\n$4\r\nlist\r\n$%d\r\n%b\r\n" % (len(item), item))
     other.expect(b":1\r\n")
@@ -103,10 +107,11 @@ def test_an_item_that_was_waited_for_may_be_as_big(connect: Connect) -> None:
 
 
 def test_a_subscriber_that_does_not_read_is_dropped_and_the_others_are_served(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
+    connect: Connect,
 ) -> None:
-    monkeypatch.setattr(connection, "MESSAGES_LIMIT_BYTES", 1_000_000)
     lazy, keen, speaker = connect(), connect(), connect()
+    speaker.send(b'CONFIG SET client-output-buffer-limit "pubsub 1000000 0 0"\r\n')
+    speaker.expect(b"+OK\r\n")
     for client in (lazy, keen):
         client.send(b"SUBSCRIBE news\r\n")
         client.expect(b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n")
@@ -163,7 +168,7 @@ def test_what_was_sent_before_the_client_closed_its_side_is_executed(
     connect: Connect,
 ) -> None:
     client = connect()
-    count = 4 * connection.COMMANDS_PER_TURN
+    count = 4 * turn.COMMANDS_PER_TURN
     client.send(b"INCR n\r\n" * count)
     client.sock.shutdown(socket.SHUT_WR)
     assert client.read_to_end().endswith(b":%d\r\n" % count)
