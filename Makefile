@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.installed
 URL ?= local://
 
-.PHONY: demo test check lint bench bench-server compatibility clean
+.PHONY: demo test check lint bench bench-server compatibility fuzz clean
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -35,6 +35,14 @@ bench: $(READY) ## sharedstate beside what you would pick instead, as ratios
 	$(BIN)/python benchmarks/wakeup.py
 	$(BIN)/python benchmarks/compare.py
 
+FUZZ_SECONDS ?= 600
+
+fuzz: $(READY) ## Break the engine, guided by coverage: make fuzz [FUZZ_SECONDS=600]
+	$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install --quiet atheris
+	mkdir -p .fuzz/corpus .fuzz/found
+	$(BIN)/python -m tests.fuzz.guided .fuzz/corpus -artifact_prefix=.fuzz/found/ \
+		-max_total_time=$(FUZZ_SECONDS) -max_len=600 -timeout=20
+
 compatibility: $(READY) ## Write the tables of docs/compatibility.md from the command table
 	$(BIN)/python -m tests.compatibility
 
@@ -45,4 +53,4 @@ bench-server: $(READY) ## The built-in server beside redis-server: rates, latenc
 	$(BIN)/python benchmarks/memory.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks dist build
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks .fuzz dist build

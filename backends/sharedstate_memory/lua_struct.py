@@ -36,6 +36,8 @@ _NUMBERS = frozenset("bBhHlLTiIfd")
 _MOST_BYTES = 32
 _NATIVE_ALIGNMENT = 8
 _MOST_INT = (1 << 31) - 1
+# Nobody can interrupt what takes a format apart.
+_LONGEST_FORMAT = 1 << 17
 _WORD = (1 << 64) - 1
 _ORDERS: dict[str, Order] = {"<": "little", ">": "big"}
 
@@ -62,6 +64,8 @@ class _Field:
 
 def _parse(given: Given, name: str) -> Iterator[_Field]:
     letters = text_at(given, 0, name).partition(b"\0")[0].decode("latin-1")
+    if len(letters) > _LONGEST_FORMAT:
+        raise wrong_argument(0, name, "format is too long")
     order: Order = sys.byteorder
     alignment, at = 1, 0
     while at < len(letters):

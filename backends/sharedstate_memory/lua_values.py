@@ -180,6 +180,7 @@ class LuaValues:
             return None
         if depth > _DEEPEST_RESULT:
             raise CommandFailure(_TOO_DEEP)
+        self._require_few()
         return self.from_pieces(*self.flatten(value), depth=depth)
 
     def from_pieces(
@@ -204,19 +205,21 @@ class LuaValues:
         """The items of a list: these, and those of `rest` that come after them."""
         replies: list[Reply] = []
         while True:
-            self._count(len(items))
+            self._left -= len(items)
             for item in items:
                 kind = type(item)
                 is_plain = kind is bytes or kind is int
                 replies.append(item if is_plain else self.to_reply(item, depth))
             if rest is False:
                 return replies
+            self._require_few()
             _, rest, *more = self.flatten_list(rest, len(replies) + 1)
             items = tuple(more)
 
     def _unordered_from(self, kind: int, content: LuaValue, depth: int) -> Reply:
         pairs = list(content.items())
-        self._count(len(pairs))
+        self._left -= len(pairs)
+        self._require_few()
         keys = [self.to_reply(key, depth) for key, _ in pairs]
         if kind == SET:
             return Members(keys)
@@ -224,9 +227,10 @@ class LuaValues:
         values = (self.to_reply(value, depth) for _, value in pairs)
         return dict(zip(keys, values, strict=True))
 
-    def _count(self, items: int) -> None:
-        """Count items of a result: a table may stand in itself many times over."""
-        self._left -= items
+    def _require_few(self) -> None:
+        """Raise the refusal of a result that has too many items so far: a table may stand
+        in itself many times over.
+        """
         if self._left < 0:
             raise CommandFailure(_TOO_BIG)
 

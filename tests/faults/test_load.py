@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -67,8 +68,9 @@ def room_for_sockets() -> Iterator[None]:
 
 def wait_until_connected(sock: socket.socket) -> None:
     """Wait for the end of a connect that was begun. Raises what came of it."""
-    _, writable, _ = select.select([], [sock], [], 30)
-    assert writable
+    poller = select.poll()
+    poller.register(sock, select.POLLOUT)
+    assert poller.poll(30_000)
     error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     assert not error, os.strerror(error)
 
@@ -145,18 +147,17 @@ def test_visitors_who_go_without_a_word_leave_nothing_behind(
 def test_a_storm_of_connections_leaves_others_served(
     server: BuiltInServer, room_for_sockets: None
 ) -> None:
-    with Prober(server.port) as prober:
-        storm = [socket.socket() for _ in range(STORM)]
-        for sock in storm:
+    with ExitStack() as storm, Prober(server.port) as prober:
+        socks = [storm.enter_context(socket.socket()) for _ in range(STORM)]
+        for sock in socks:
             sock.setblocking(False)
             sock.connect_ex(("127.0.0.1", server.port))
-        for sock in storm:
+        for sock in socks:
             sock.settimeout(30)
             wait_until_connected(sock)
             sock.sendall(b"PING\r\n")
-        for sock in storm:
+        for sock in socks:
             assert sock.recv(10) == b"+PONG\r\n"
-            sock.close()
     prober.assert_served()
     assert_well(server)
 

@@ -17,6 +17,9 @@ from random import Random
 from tests.fuzz.vocabulary import pack
 
 # No answer for so long is no answer at all.
+# A reply in one piece, as far as the reader of lines is concerned.
+_LONGEST_LINE = 1 << 24
+
 _PATIENCE_SECONDS = 30.0
 
 _BIG = b"x" * 300_000
@@ -38,7 +41,9 @@ class Visitor:
         """
         way = self.random.choice(_WAYS)
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", self._port, limit=_LONGEST_LINE
+            )
         except OSError:
             return
         self.reader, self.writer = reader, writer

@@ -1,11 +1,11 @@
-"""The fuzzer that is guided by coverage: `make fuzz`, or for longer
+"""The fuzzer that is guided by coverage: `make fuzz`, or
 
-    python -m tests.fuzz.guided CORPUS_FOLDER -max_total_time=3600 -max_len=400
+    python -m tests.fuzz.guided CORPUS_FOLDER -max_total_time=3600 -max_len=600
 
 It needs atheris, which brings libFuzzer: the arguments are libFuzzer's. It changes bytes,
 keeps those that reach code which no others reached, and ends with a file `crash-…` when
-`play` raises. To play such a file again: give its path in place of the folder. Its bytes
-then belong into the regressions of `tests/unit/memory/test_play.py`.
+`play` raises. To play such a file again, give its path in place of the folder. What it
+has found belongs into a test of its own, where the mistake was.
 
 Everything is instrumented before it is imported, the families of commands that load late
 too; what that costs is a factor of three.

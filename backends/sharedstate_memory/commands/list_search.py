@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from itertools import islice
 
-from sharedstate_memory.commands.arguments import Options, parse_integer, parse_natural
+from sharedstate_memory.commands.arguments import (
+    INTEGER_MIN,
+    Options,
+    parse_integer,
+    parse_natural,
+)
 from sharedstate_memory.replies import SYNTAX_ERROR, CommandFailure
 
 TYPE_CHECKING = False
@@ -41,7 +46,8 @@ def read_options(argv: list[bytes]) -> tuple[int, int | None, int]:
 def find(items: deque[bytes], item: bytes, rank: int, most_compared: int) -> Iterator[int]:
     """The places of an item, from the rank on: from the end if that is negative."""
     compared = items if rank > 0 else reversed(items)
-    to_skip = abs(rank) - 1
+    # The lowest integer has no positive twin: as its rank, Redis skips nothing.
+    to_skip = 0 if rank == INTEGER_MIN else abs(rank) - 1
     for at, other in enumerate(islice(compared, most_compared or None)):
         if other != item:
             continue

@@ -130,9 +130,13 @@ function tables.insert(target, ...)
   if content_of(target) then error(guard.READONLY, 0) end
   local count = select('#', ...)
   if count < 1 or count > 2 then error("wrong number of arguments to 'insert'", 2) end
-  -- To make room from far below the first item on would take Lua very long.
-  if count == 2 and (tonumber((...)) or 0) < LEAST_POSITION then
-    refuse(2, 'insert', 'position out of bounds')
+  -- To make room from far below the first item on would take Lua very long, and what is
+  -- out of the range of C's numbers is far below.
+  if count == 2 then
+    local position = tonumber((...)) or 1
+    if not (position > LEAST_POSITION and position < LIMIT) then
+      refuse(2, 'insert', 'position out of bounds')
+    end
   end
   return table.insert(target, ...)
 end
@@ -241,16 +245,54 @@ builtins.coroutine = guard.readonly(routines)
 
 -- Strings and numbers -------------------------------------------------------------------
 
+-- How long a text may be, by pattern, so that Lua's own matcher is done in some seconds at
+-- the worst: when each item that can be repeated is tried with every length. Longer texts
+-- are matched slowly, but so that it can be interrupted.
+local MOST_STEPS, MOST_LIMITS = 1e9, 500
+local limits, limit_count = {}, 0
+
+local function limit_of(pattern)
+  local plain = gsub(gsub(pattern, '%%[bf%d]', '*'), '%%.', 'x')
+  plain = gsub(plain, '%[%^?%]?[^%]]*%]', 'x')
+  local _, repeated = gsub(plain, '[*+-]', '')
+  local _, optional = gsub(plain, '%?', '')
+  local factors = repeated + (pattern:sub(1, 1) == '^' and 0 or 1)
+  local steps = math.log(MOST_STEPS) - optional * math.log(2)
+  if limit_count >= MOST_LIMITS then
+    for known in pairs(limits) do limits[known] = nil end
+    limit_count = 0
+  end
+  local most = math.exp(steps / math.max(factors, 1))
+  limits[pattern] = math.min(most, 10 * MOST_STEPS / math.max(#pattern, 1))
+  limit_count = limit_count + 1
+  return limits[pattern]
+end
+
+local is_replacement = {string = true, number = true, ['function'] = true, table = true}
+
+-- The slow function of a name; the quick one if it will refuse its arguments.
+local function slow_or(name, quick, third, fourth)
+  guard.patterns = guard.patterns or guard.open('patterns', guard)
+  if name == 'gsub' then
+    if not is_replacement[type(third)] or fourth and not tonumber(fourth) then return quick end
+  elseif third and not tonumber(third) then
+    return quick
+  end
+  return guard.patterns[name == 'find' and fourth and 'find_plain' or name]
+end
+
 -- The matcher calls itself for each item of a pattern, and does not guard the C stack. A
 -- text for each function, so that errors of Lua's own function have its name.
-local with_short_pattern = [[
-  local NAME, need_text, LIMIT = ...
+local guarded_match = [[
+  local NAME, need_text, LIMIT, limits, limit_of, slow_or = ...
   return function(text, pattern, ...)
     if type(text) ~= 'string' then need_text(text, 1, 'NAME') end
     if type(pattern) ~= 'string' then
       need_text(pattern, 2, 'NAME')
     elseif #pattern > LIMIT then
       error('pattern is longer than ' .. LIMIT .. ' bytes', 2)
+    elseif type(text) == 'string' and #text > (limits[pattern] or limit_of(pattern)) then
+      return slow_or('NAME', NAME, ...)(text, pattern, ...)
     end
     return NAME(text, pattern, ...)
   end
@@ -261,8 +303,9 @@ guard.plain_strings = copy(string)
 
 -- The methods of strings are looked up in the true table, which nothing else shows.
 for _, name in ipairs({'find', 'match', 'gmatch', 'gfind', 'gsub'}) do
-  local code = gsub(with_short_pattern, 'NAME', name)
-  string[name] = loadstring(code, '=builtins')(string[name], need_text, PATTERN_LIMIT)
+  string[name] = loadstring(gsub(guarded_match, 'NAME', name), '=builtins')(
+    string[name], need_text, PATTERN_LIMIT, limits, limit_of, slow_or
+  )
 end
 
 -- To put nothing together as often as you like takes as long.

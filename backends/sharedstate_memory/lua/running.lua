@@ -36,7 +36,7 @@ end
 local is_ours = {
   ['=sandbox'] = true, ['=builtins'] = true, ['=running'] = true, ['=redis'] = true,
   ['=libraries'] = true, ['=cjson'] = true, ['=cjson_decode'] = true,
-  ['=cmsgpack'] = true, ['=cmsgpack_unpack'] = true,
+  ['=cmsgpack'] = true, ['=cmsgpack_unpack'] = true, ['=patterns'] = true,
 }
 
 -- Errors of commands are counted when they arise; this mark says so. The name is Redis's.
@@ -52,6 +52,12 @@ local function find_place()
       return info.source .. ':' .. info.currentline
     end
   end
+end
+
+-- What is put in front of an error's text: the place where the script runs, if it is known.
+function guard.where()
+  local place = find_place()
+  return place and place:sub(2) .. ': ' or ''
 end
 
 -- The text of an error. What one of Lua's own functions says of a wrapper, which called
@@ -111,28 +117,28 @@ local function flatten_list(list, first)
   return LIST, last == first + PIECE and list, unpack(list, first, last - 1)
 end
 
-local function flatten_named(content)
+-- Text with a format, if that is what a table is.
+local function flatten_verbatim(verbatim)
+  verbatim = without_metatable(verbatim)
+  local text, format = verbatim.string, verbatim.format
+  if type(text) == 'string' and type(format) == 'string' then
+    return VERBATIM, text, format
+  end
+end
+
+-- Flat on purpose: most results that are tables come here.
+local function flatten(content)
+  if getmetatable(content) ~= nil then content = without_metatable(content) end
   if type(content.err) == 'string' then return ERROR, content.err end
   if type(content.ok) == 'string' then return STATUS, content.ok end
   if type(content.double) == 'number' then return DOUBLE, content.double end
   if type(content.map) == 'table' then return MAP, without_metatable(content.map) end
   if type(content.set) == 'table' then return SET, without_metatable(content.set) end
   if type(content.big_number) == 'string' then return BIG_NUMBER, content.big_number end
-  local verbatim = content.verbatim_string
-  if type(verbatim) == 'table' then
-    verbatim = without_metatable(verbatim)
-    local text, format = verbatim.string, verbatim.format
-    if type(text) == 'string' and type(format) == 'string' then
-      return VERBATIM, text, format
-    end
+  if type(content.verbatim_string) == 'table' then
+    local kind, text, format = flatten_verbatim(content.verbatim_string)
+    if kind then return kind, text, format end
   end
-end
-
-local function flatten(content)
-  content = without_metatable(content)
-  -- A list that begins with something has seldom a name as well.
-  local kind, value, more = flatten_named(content)
-  if kind then return kind, value, more end
   return flatten_list(content, 1)
 end
 

@@ -33,6 +33,8 @@ local function open(name, ...)
   return loadstring(host.source(name .. '.lua'), '=' .. name)(...)
 end
 
+guard.open = open
+
 -- Fronts --------------------------------------------------------------------------------
 
 guard.READONLY = 'Attempt to modify a readonly table'

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedstate_memory.glob import compile_glob
+from sharedstate_memory.glob import MAX_PATTERN_BYTES, compile_glob
+from sharedstate_memory.replies import CommandFailure
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,21 @@ def test_patterns_match_as_in_redis(pattern: bytes, name: bytes, matches: bool) 
 def test_a_hostile_pattern_ends_at_once() -> None:
     # Tried with backtracking, this takes longer than anybody waits.
     assert not compile_glob(b"a*" * 60 + b"b")(b"a" * 20_000)
+
+
+def test_a_long_pattern_is_refused_if_there_is_anything_special_in_it() -> None:
+    longest = b"?" * MAX_PATTERN_BYTES
+    assert compile_glob(longest)(b"x" * MAX_PATTERN_BYTES)
+    with pytest.raises(CommandFailure, match="pattern is longer than"):
+        compile_glob(longest + b"?")
+    name = b"x" * 2 * MAX_PATTERN_BYTES
+    assert compile_glob(name)(name)
+
+
+def test_a_class_may_name_a_byte_many_times() -> None:
+    matches = compile_glob(b"[" + b"a-c" * 1000 + b"]")
+    assert matches(b"b")
+    assert not matches(b"d")
 
 
 small = st.text("ab*?", max_size=8).map(str.encode)

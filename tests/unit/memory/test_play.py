@@ -1,4 +1,4 @@
-"""What the fuzzers play holds: for random bytes, and for those that once broke something.
+"""Whatever a fuzzer plays to the engine, nothing breaks.
 
 `tests/fuzz/player.py` says what always holds; `make fuzz` looks for more, guided by
 coverage.
