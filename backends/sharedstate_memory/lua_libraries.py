@@ -1,10 +1,10 @@
-"""What scripts use of the host: hashing, logging, randomness, and three libraries.
+"""What scripts use of the host: hashing, logging, randomness, and two libraries.
 
-`bit`, `cmsgpack` and `struct` are those that Redis gives its scripts. Their functions
-take the Lua values that they were given (numbers as int or float, strings as bytes, tables
-as proxies), return plain data, a tuple for several values, and refuse with ValueError. An
-exception must not cross into Lua, so each is wrapped: it returns True and its results, or
-False and why it refused.
+`bit` and `struct` are two of those that Redis gives its scripts; the others, `cjson` and
+`cmsgpack`, are written in Lua. Their functions take the Lua values that they were given
+(numbers as int or float, strings as bytes, tables as proxies), return plain data, a tuple
+for several values, and refuse with ValueError. An exception must not cross into Lua, so
+each is wrapped: it returns True and its results, or False and why it refused.
 """
 
 from __future__ import annotations

@@ -87,6 +87,10 @@ def _open_folder(settings: Settings, folder: str) -> ServerBackend:
     )
 
 
+# How long a process that refuses connections may take to be seen to have ended.
+_ENDING_SECONDS = 1.0
+
+
 class LocalBackend(ServerBackend):
     """A private server and the connections to it. Closing it ends the server.
 
@@ -114,7 +118,7 @@ class LocalBackend(ServerBackend):
         try:
             return super()._open()
         except BackendError as error:
-            reason = self._launched.why_it_ended()
+            reason = self._launched.why_it_ended(within=_ENDING_SECONDS)
             if reason is None:
                 raise
             raise BackendError(

@@ -71,10 +71,19 @@ class LaunchedServer:
         """Whether this process started the server, and not one that forked it."""
         return self._owner == os.getpid()
 
-    def why_it_ended(self) -> str | None:
-        """What a server that is no longer there wrote before its end; None if it lives."""
-        if not self.is_ours or not self.reap():
+    def why_it_ended(self, *, within: float = 0.0) -> str | None:
+        """What a server that is no longer there wrote before its end; None if it lives.
+
+        A process that is ending closes its sockets before it can be collected: who was
+        refused waits for so many seconds.
+        """
+        if not self.is_ours:
             return None
+        give_up_at = time.monotonic() + within
+        while not self.reap():
+            if time.monotonic() >= give_up_at:
+                return None
+            time.sleep(_PAUSE_SECONDS)
         try:
             with open(os.path.join(self.folder, LOG_NAME), encoding="utf-8") as log:
                 return log.read()[-2000:].strip() or "it ended without a word"
@@ -116,6 +125,9 @@ class LaunchedServer:
                     self.pid = 0
             return not self.pid
 
+
+# How long to wait between two looks whether a process has ended.
+_PAUSE_SECONDS = 0.0005
 
 # A private server that was begun early, for the `connect` that is under way.
 _begun: list[LaunchedServer] = []

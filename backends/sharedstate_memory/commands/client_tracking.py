@@ -12,7 +12,7 @@ from sharedstate_memory.tracking import SessionTracking, track, untrack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.session import Session
@@ -21,6 +21,9 @@ _NO_SWITCH = (
     b"ERR You can't switch %s before disabling tracking for this client, and then"
     b" re-enabling it with a different mode."
 )
+# Where a prefix stands that was not given with the others: before all of them.
+_KNOWN = -1
+
 _OVERLAP = (
     b"ERR Prefix '%s' overlaps with %s prefix '%s'. Prefixes for a single client must not"
     b" overlap."
@@ -103,15 +106,34 @@ def _check_modes(wanted: SessionTracking, present: SessionTracking | None) -> No
         raise CommandFailure(_NO_SWITCH % b"OPTIN/OPTOUT mode")
 
 
-def _check_prefixes(prefixes: list[bytes], known: Iterable[bytes]) -> None:
+def _check_prefixes(prefixes: list[bytes], known: Collection[bytes]) -> None:
     """Raise the refusal of prefixes of which one begins with another."""
-    for at, prefix in enumerate(prefixes):
-        for other in sorted(known):
-            if _overlap(prefix, other):
-                raise CommandFailure(_OVERLAP % (prefix, b"an existing", other))
-        for other in prefixes[at + 1 :]:
-            if _overlap(prefix, other):
-                raise CommandFailure(_OVERLAP % (prefix, b"another provided", other))
+    at = _first_overlapping(prefixes, known)
+    if at is None:
+        return
+    for other in sorted(known):
+        if _overlap(prefixes[at], other):
+            raise CommandFailure(_OVERLAP % (prefixes[at], b"an existing", other))
+    for other in prefixes[at + 1 :]:
+        if _overlap(prefixes[at], other):
+            raise CommandFailure(_OVERLAP % (prefixes[at], b"another provided", other))
+
+
+def _first_overlapping(prefixes: list[bytes], known: Collection[bytes]) -> int | None:
+    """The place of the first prefix that overlaps with any other. Those that are known may
+    do so among themselves. Costs a sort, and not a look at each pair.
+    """
+    numbered = [(prefix, at) for at, prefix in enumerate(prefixes)]
+    found: set[int] = set()
+    # When they are sorted, what a prefix begins with comes before it.
+    begun: list[tuple[bytes, int]] = []
+    for prefix, at in sorted(numbered + [(prefix, _KNOWN) for prefix in known]):
+        while begun and not prefix.startswith(begun[-1][0]):
+            begun.pop()
+        for _, other_at in begun:
+            found.update((at, other_at))
+        begun.append((prefix, at))
+    return min(found - {_KNOWN}, default=None)
 
 
 def _overlap(one: bytes, other: bytes) -> bool:

@@ -5,6 +5,8 @@ Source: https://redis.io/docs/latest/commands/command/
 
 from __future__ import annotations
 
+from functools import cache
+
 from sharedstate.command_facts import group_of, successor_of, tips_of, version_of
 from sharedstate.commands import COMMANDS, CommandSpec, subcommands
 from sharedstate.key_specs import key_specs
@@ -77,6 +79,7 @@ def info(session: Session, argv: list[bytes]) -> Reply:
     return [None if spec is None else _describe(spec) for spec in map(_find, argv[2:])]
 
 
+@cache
 def _describe(spec: CommandSpec) -> list[Reply]:
     return [
         spec.name.lower().encode(),
