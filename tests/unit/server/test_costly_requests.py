@@ -166,6 +166,16 @@ def test_a_small_script_costs_little(fuzzed: FuzzedServer, script: str) -> None:
     _assert_cheap(fuzzed, (b"EVAL", script.encode(), b"0"))
 
 
+def test_many_prefixes_are_not_compared_each_with_each(fuzzed: FuzzedServer) -> None:
+    prefixes = (word for n in range(20_000) for word in (b"PREFIX", b"%06d:" % n))
+    words = (b"CLIENT", b"TRACKING", b"ON", b"BCAST", *prefixes, b"PREFIX", b"000007")
+    fuzzed.server.loop.longest_turn = 0.0
+    talk = fuzzed.connect()
+    talk.send(pack((b"HELLO", b"3")), pack(words))
+    assert b"overlaps with another provided prefix" in talk.end()
+    assert fuzzed.server.loop.longest_turn < LONGEST_SECONDS
+
+
 def test_a_pipeline_of_slow_commands_lets_others_in_between(
     connect: Callable[[], BareClient],
 ) -> None:
