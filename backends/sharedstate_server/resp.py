@@ -1,7 +1,7 @@
 """Replies become bytes, in both versions of the protocol.
 
-An encoder is chosen when a connection chooses its version, so that no reply is asked
-twice which version it is for.
+There is an encoder for each version (`turn.ENCODERS`). A long aggregate is encoded some
+members at a time.
 
 Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
 """

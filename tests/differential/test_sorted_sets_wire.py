@@ -7,7 +7,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from random import Random
-from typing import Any
 
 import hiredis
 import pytest
@@ -26,8 +25,8 @@ from tests.differential.test_sorted_sets import (
     POPS,
     RANGES,
 )
+from tests.differential.wire import WANTED, check_events
 
-_WANTED = "KEAm"
 _ASK: Words = (b"CONFIG", b"SET", b"notify-keyspace-events")
 
 _ENCODERS = {b"2": encode_resp2, b"3": encode_resp3}
@@ -106,30 +105,10 @@ def test_bytes_of_members_at_random(raw: RawRedis) -> None:
 def listener(emptied_redis: RedisServer) -> Iterator[RealRedis]:
     """A connection to the real Redis that hears all events while the tests last."""
     connection = RealRedis(emptied_redis.unix_path)
-    connection.ask([(*_ASK, _WANTED.encode()), (b"PSUBSCRIBE", b"__key*__:*")])
+    connection.ask([(*_ASK, WANTED.encode()), (b"PSUBSCRIBE", b"__key*__:*")])
     yield connection
     connection.ask([(b"PUNSUBSCRIBE",), (*_ASK, b"")])
     connection.close()
-
-
-def _check_events(real: RealRedis, listener: RealRedis, program: list[Words]) -> None:
-    engine = _engine()
-    heard: list[Any] = []
-    engine.settings.change([("notify-keyspace-events", _WANTED)])
-    engine.open_session(heard.append).execute([b"PSUBSCRIBE", b"__key*__:*"])
-    session = engine.open_session(lambda reply: None)
-    real.ask([(b"FLUSHALL",)])
-    listener.hear()
-    heard.clear()
-    for command in program:
-        real.ask([command])
-        session.execute(list(command))
-        assert _told(heard) == _told(listener.hear()), command
-        heard.clear()
-
-
-def _told(messages: list[Any]) -> list[tuple[bytes, bytes]]:
-    return [(bytes(message[2]), bytes(message[3])) for message in messages]
 
 
 @settings(profile)
@@ -137,7 +116,7 @@ def _told(messages: list[Any]) -> list[tuple[bytes, bytes]]:
 def test_events_of_changes_pops_and_algebra(
     real: RealRedis, listener: RealRedis, program: list[Words]
 ) -> None:
-    _check_events(real, listener, program)
+    check_events(real, listener, program)
 
 
 @settings(profile)
@@ -145,7 +124,7 @@ def test_events_of_changes_pops_and_algebra(
 def test_events_of_ranges(
     real: RealRedis, listener: RealRedis, program: list[Words]
 ) -> None:
-    _check_events(real, listener, program)
+    check_events(real, listener, program)
 
 
 @settings(profile)
@@ -153,4 +132,4 @@ def test_events_of_ranges(
 def test_events_of_ranges_by_member(
     real: RealRedis, listener: RealRedis, program: list[Words]
 ) -> None:
-    _check_events(real, listener, program)
+    check_events(real, listener, program)
