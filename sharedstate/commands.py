@@ -24,19 +24,49 @@ _IMPLIED = {
 
 
 class CommandSpec:
-    """One line of the table. `name` is in upper case, `CLIENT|KILL` for a subcommand."""
+    """One line of the table. `name` is in upper case, `CLIENT|KILL` for a subcommand.
 
-    __slots__ = ("_words", "arity", "first_key", "flags", "key_step", "last_key", "name")
+    A line is read when something of it is first asked for. Each program and each server
+    has the table, and uses some twenty lines of it.
+    """
+
+    __slots__ = (
+        "_line",
+        "_words",
+        "arity",
+        "first_key",
+        "flags",
+        "key_step",
+        "last_key",
+        "name",
+    )
+
+    _words: list[str]
+    arity: int
+    first_key: int
+    last_key: int
+    key_step: int
+    flags: frozenset[str]
 
     def __init__(self, line: str) -> None:
-        name, arity, first_key, last_key, key_step, *words = line.split()
-        self.name = name
+        self.name, _, self._line = line.partition(" ")
+
+    def __getattr__(self, attribute: str) -> object:
+        """What is still to be read. Called for what has no value, so only once."""
+        if attribute not in self.__slots__:
+            raise AttributeError(attribute)
+        arity, first_key, last_key, key_step, *words = self._line.split()
         self.arity = int(arity)
         self.first_key = int(first_key)
         self.last_key = int(last_key)
         self.key_step = int(key_step)
         self._words = words
         self.flags = frozenset(word for word in words if word[0] != "@")
+        return getattr(self, attribute)
+
+    def is_flagged(self, flag: str) -> bool:
+        """Whether `flag in flags`, told without reading the line."""
+        return f" {flag} " in f"{self._line} "
 
     @property
     def categories(self) -> frozenset[str]:
@@ -75,6 +105,13 @@ def subcommands() -> dict[str, CommandSpec]:
     """The table of subcommands, by upper-case name with its container: `CLIENT|KILL`."""
     specs = map(CommandSpec, SUBCOMMAND_TABLE.strip().splitlines())
     return {spec.name: spec for spec in specs}
+
+
+def names_flagged(flag: str) -> list[str]:
+    """The names of the commands that have a flag. Reads no line for it, so that it may be
+    asked by a server that starts.
+    """
+    return [spec.name for spec in COMMANDS.values() if spec.is_flagged(flag)]
 
 
 # Commands outside the `readonly` ones that leave nothing behind when sent twice. WAIT is

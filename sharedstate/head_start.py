@@ -85,12 +85,16 @@ def take_back() -> None:
 
 
 def _start(load: Callable[[], object], url: str) -> None:
-    from sharedstate.errors import SharedStateError
-
     try:
         start = load()
         begun = start(url) if callable(start) else None
-    except (SharedStateError, ImportError, OSError):
+    except (ImportError, OSError):
         return  # The backend's own attempt tells.
+    except Exception as error:
+        from sharedstate.errors import SharedStateError  # here, for it takes its time
+
+        if isinstance(error, SharedStateError):
+            return  # As above.
+        raise
     if begun is not None:
         _begun.append(begun)

@@ -142,6 +142,12 @@ class Permissions:
 
     # -- changing
 
+    def permit_everything(self) -> None:
+        """Refuse nothing, whatever was said before."""
+        self.permit_all_commands(True)
+        self.permit_all_keys(True)
+        self.permit_all_channels(True)
+
     def permit_all_commands(self, permitted: bool) -> None:
         """Let all commands pass, or none, whatever was said before."""
         self.all_commands = permitted

@@ -12,12 +12,10 @@ Source: https://redis.io/docs/latest/operate/oss_and_stack/management/security/a
 
 from __future__ import annotations
 
-from sharedstate_memory.acl_permissions import Permissions
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sharedstate.commands import CommandSpec
-    from sharedstate_memory.acl_permissions import Denial
+    from sharedstate_memory.acl_permissions import Denial, Permissions
     from sharedstate_memory.session import Session
 
 _REFUSALS = {
@@ -56,12 +54,12 @@ class User:
     """
 
     __slots__ = (
+        "_permissions",
         "is_on",
         "is_unrestricted",
         "name",
         "needs_password",
         "passwords",
-        "permissions",
         "sanitizes",
         "selectors",
     )
@@ -72,7 +70,8 @@ class User:
         self.needs_password = True
         self.passwords: dict[bytes, None] = {}
         self.sanitizes: bool | None = None
-        self.permissions = Permissions()
+        # Made when somebody asks: most servers have but the one who may do everything.
+        self._permissions: Permissions | None = None
         self.selectors: list[Permissions] = []
         self.is_unrestricted = False
 
@@ -81,9 +80,7 @@ class User:
         self.is_on = True
         self.needs_password = False
         self.passwords.clear()
-        self.permissions.permit_all_commands(True)
-        self.permissions.permit_all_keys(True)
-        self.permissions.permit_all_channels(True)
+        self._permissions = None
         self.is_unrestricted = True
 
     def copy(self) -> User:
@@ -98,7 +95,7 @@ class User:
         self.needs_password = other.needs_password
         self.passwords = dict(other.passwords)
         self.sanitizes = other.sanitizes
-        self.permissions = other.permissions.copy()
+        self._permissions = other.permissions.copy()
         self.selectors = [selector.copy() for selector in other.selectors]
         self.is_unrestricted = self.permissions.is_everything
 
@@ -119,6 +116,21 @@ class User:
         return self.is_on and (not self.needs_password or matches > 0)
 
     # -- permissions
+
+    @property
+    def permissions(self) -> Permissions:
+        """What the user may do, selectors aside."""
+        if self._permissions is None:
+            from sharedstate_memory.acl_permissions import Permissions  # see `__init__`
+
+            self._permissions = Permissions()
+            if self.is_unrestricted:
+                self._permissions.permit_everything()
+        return self._permissions
+
+    @permissions.setter
+    def permissions(self, permissions: Permissions) -> None:
+        self._permissions = permissions
 
     def denial(self, spec: CommandSpec, argv: list[bytes]) -> Denial | None:
         """Why the user may not execute a command; None when it may."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from random import Random
 
+    from sharedstate_memory.engine import Engine
+
 # Up to this length, walking to an element takes a few microseconds.
 WALKED_LENGTH = 1024
 
@@ -38,10 +40,10 @@ MAX_KEPT = 8
 class Draws:
     """The elements drawn in advance, of the containers that are drawn from."""
 
-    __slots__ = ("_drawn", "_random")
+    __slots__ = ("_drawn", "_engine")
 
-    def __init__(self, random: Random) -> None:
-        self._random = random
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._drawn: dict[int, _Drawn] = {}
 
     def forget(self, elements: object) -> None:
@@ -55,7 +57,8 @@ class Draws:
     def one(self, elements: Collection[bytes]) -> bytes:
         """An element of a container that is not empty."""
         if len(elements) <= WALKED_LENGTH:
-            return next(islice(elements, self._random.randrange(len(elements)), None))
+            place = self._engine.random.randrange(len(elements))
+            return next(islice(elements, place, None))
         while True:
             drawn = self._drawn_from(elements)
             while drawn.is_good_for(elements):
@@ -69,7 +72,7 @@ class Draws:
         if count >= len(elements):
             return list(elements)
         if count * _SHARE > len(elements) and count > 1:
-            return self._random.sample(list(elements), count)
+            return self._engine.random.sample(list(elements), count)
         found: dict[bytes, None] = {}
         while len(found) < count:
             found[self.one(elements)] = None
@@ -80,7 +83,7 @@ class Draws:
         if not elements:
             return []
         if count * _SHARE > len(elements):
-            return self._random.choices(list(elements), k=count)
+            return self._engine.random.choices(list(elements), k=count)
         return [self.one(elements) for _ in range(count)]
 
     def _drawn_from(self, elements: Collection[bytes]) -> _Drawn:
@@ -91,7 +94,7 @@ class Draws:
             self._drawn.pop(id(elements), None)
             if len(self._drawn) >= MAX_KEPT:
                 del self._drawn[next(iter(self._drawn))]
-            drawn = self._drawn[id(elements)] = _Drawn(elements, self._random)
+            drawn = self._drawn[id(elements)] = _Drawn(elements, self._engine.random)
         return drawn
 
 

@@ -1,8 +1,12 @@
 """The engine: sixteen databases, the sessions that use them, and what outlives a command.
 
 No sockets, no files, no threads. An owner (the server's loop, or a backend under a lock)
-opens sessions, feeds them commands, and calls `cron` and `expire_waits` in time. Clock
-and randomness are passed in.
+opens sessions, feeds them commands, and calls `cron` and `expire_waits` in time. The clock
+is passed in, and randomness may be.
+
+A private server is waited for while it starts, so what only some programs use is imported
+when the first of them does: commands (`commands/registry.py`), and what
+`_follow_events`, `_end_rarities` and `random` say.
 
 A unit is a command, or a transaction or a script with all of its commands. Time stands
 still within a unit: the clock is read when the unit first needs it, and not at all if
@@ -16,16 +20,14 @@ from __future__ import annotations
 from sharedstate_memory.acl import Users
 from sharedstate_memory.blocking import Waits
 from sharedstate_memory.chores import Chores
-from sharedstate_memory.commands.registry import load_families, resolve_fully
+from sharedstate_memory.commands.registry import resolve_fully
 from sharedstate_memory.cursors import Cursors
 from sharedstate_memory.disposal import Disposal
 from sharedstate_memory.draws import Draws
 from sharedstate_memory.effects import Effects
-from sharedstate_memory.events import follow_setting as follow_events
 from sharedstate_memory.eviction import Eviction
 from sharedstate_memory.keyspace import Keyspace
 from sharedstate_memory.latency import Latency
-from sharedstate_memory.monitors import monitor_no_more
 from sharedstate_memory.pubsub import Channels
 from sharedstate_memory.replies import CommandFailure
 from sharedstate_memory.session import Session
@@ -33,9 +35,6 @@ from sharedstate_memory.settings import Settings
 from sharedstate_memory.sizes import unevenness_of
 from sharedstate_memory.slow_log import SlowLog
 from sharedstate_memory.statistics import Statistics, follow_thresholds
-from sharedstate_memory.tracking import follow_setting as follow_tracking
-from sharedstate_memory.tracking import untrack
-from sharedstate_memory.transactions import unwatch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,16 +74,15 @@ class Engine:
         *,
         clock_ms: Callable[[], int],
         clock_us: Callable[[], int] | None = None,
-        random: Random,
+        random: Random | None = None,
         settings: Settings | None = None,
         password: bytes | None = None,
     ) -> None:
-        load_families()
         self._begin_alone()
         self.clock_ms = clock_ms
         self._clock_us = clock_us
         self._now_ms: int | None = None
-        self.random = random
+        self._random = random
         self.settings = Settings() if settings is None else settings
         if password is not None:
             self.settings.load("requirepass", [password.decode("utf-8", "surrogateescape")])
@@ -108,14 +106,14 @@ class Engine:
         self.waits = Waits(self)
         self.channels = Channels()
         self.cursors = Cursors()
-        self.draws = Draws(random)
+        self.draws = Draws(self)
         self.eviction = Eviction(self)
         self.chores = Chores(self)
         self.script_time_limit_ms: int = self.settings["busy-reply-threshold"]
-        follow_events(self)
+        self._follow_events()
         follow_thresholds(self)
-        self.settings.on_change("notify-keyspace-events", lambda: follow_events(self))
-        self.settings.on_change("tracking-table-max-keys", lambda: follow_tracking(self))
+        self.settings.on_change("notify-keyspace-events", self._follow_events)
+        self.settings.on_change("tracking-table-max-keys", self._limit_tracking)
         self.settings.on_change("requirepass", self.users.take_password)
         self.settings.on_change("busy-reply-threshold", self._take_script_limit)
 
@@ -139,7 +137,28 @@ class Engine:
         self.info: dict[str, int | str] = {}
         self.owner_facts: Callable[[], dict[str, dict[str, int | str]]] | None = None
 
+    @property
+    def random(self) -> Random:
+        """What decides by chance. If none was passed in, one is made when it is needed."""
+        if self._random is None:
+            from random import Random  # here, because it takes a millisecond to import
+
+            self._random = Random()
+        return self._random
+
     # -- settings
+
+    def _follow_events(self) -> None:
+        """Publish the events that the setting asks for, or none."""
+        if self.events is None and not self.settings["notify-keyspace-events"]:
+            return
+        from sharedstate_memory.events import follow_setting
+
+        follow_setting(self)
+
+    def _limit_tracking(self) -> None:
+        if self.tracking is not None:
+            self.tracking.limit(self.settings["tracking-table-max-keys"])
 
     def _take_script_limit(self) -> None:
         self.script_time_limit_ms = self.settings["busy-reply-threshold"]
@@ -162,10 +181,8 @@ class Engine:
         """
         self.sessions.pop(session.id, None)
         self.waits.forget(session)
-        unwatch(session)
         self.channels.leave_all(session)
-        untrack(session)
-        monitor_no_more(session)
+        self._end_rarities(session)
         session.transaction = None
         session.closing = True
         session.rest()
@@ -173,6 +190,21 @@ class Engine:
         # would stay until the next look for garbage, which may be far away.
         session.transport = None
         session.deliver = _deliver_to_nobody
+
+    def _end_rarities(self, session: Session) -> None:
+        """End what few sessions do: watch keys, track them, monitor."""
+        if session.watched:
+            from sharedstate_memory.transactions import unwatch
+
+            unwatch(session)
+        if session.tracking is not None:
+            from sharedstate_memory.tracking import untrack
+
+            untrack(session)
+        if self.monitors is not None:
+            from sharedstate_memory.monitors import monitor_no_more
+
+            monitor_no_more(session)
 
     def disconnect(self, session: Session) -> None:
         """End a session, with its connection if it has one. It waits for nothing more:

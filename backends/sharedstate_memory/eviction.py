@@ -27,13 +27,12 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from sharedstate_memory.access_clocks import FrequencyClock, RecencyClock, start_clocks
 from sharedstate_memory.replies import CommandFailure
 from sharedstate_memory.sampling import earliest_deadline, sample
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from sharedstate_memory.access_clocks import Clock
+    from sharedstate_memory.access_clocks import Clock, FrequencyClock, RecencyClock
     from sharedstate_memory.engine import Engine
     from sharedstate_memory.keyspace import Keyspace
 
@@ -69,12 +68,13 @@ class Eviction:
 
     __slots__ = (
         "_calls",
-        "_clock",
         "_engine",
+        "_frequency",
         "_is_volatile",
         "_next_database",
         "_policy",
         "_pool",
+        "_recency",
         "_samples",
         "is_limited",
         "limit_bytes",
@@ -82,7 +82,9 @@ class Eviction:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._clock: RecencyClock | FrequencyClock | None = None
+        # One of them at most, as the policy has it.
+        self._recency: RecencyClock | None = None
+        self._frequency: FrequencyClock | None = None
         self._pool: list[_Candidate] = []
         self._next_database = 0
         self._samples = 0
@@ -118,24 +120,33 @@ class Eviction:
         self.limit_bytes = max(limit - overhead, 0) if limit else NO_LIMIT
 
     def _review_clock(self) -> None:
-        settings = self._engine.settings
+        engine, settings, policy = self._engine, self._engine.settings, self._policy
         self._pool.clear()
-        self._clock = None
-        if self._policy.endswith("-lru"):
-            self._clock = RecencyClock(self._engine)
-        elif self._policy.endswith("-lfu"):
-            self._clock = FrequencyClock(
-                self._engine,
+        is_wanted = policy.endswith(("-lru", "-lfu"))
+        if not is_wanted and self.clock is None:
+            return
+        # Here, because most servers start without a policy that asks for them.
+        from sharedstate_memory.access_clocks import (
+            FrequencyClock,
+            RecencyClock,
+            start_clocks,
+        )
+
+        self._recency = RecencyClock(engine) if policy.endswith("-lru") else None
+        self._frequency = None
+        if policy.endswith("-lfu"):
+            self._frequency = FrequencyClock(
+                engine,
                 log_factor=settings["lfu-log-factor"],
                 decay_minutes=settings["lfu-decay-time"],
             )
-        for database in self._engine.databases:
-            start_clocks(database, self._clock)
+        for database in engine.databases:
+            start_clocks(database, self.clock)
 
     @property
     def clock(self) -> Clock | None:
         """What notes the uses of keys; None while the policy does not ask for them."""
-        return self._clock
+        return self._frequency if self._recency is None else self._recency
 
     # -- what OBJECT tells
 
@@ -144,17 +155,17 @@ class Eviction:
 
         Zero while no LRU policy is on: then nobody notes it.
         """
-        if isinstance(self._clock, FrequencyClock):
+        if self._frequency is not None:
             raise CommandFailure(_NOT_RECENCY)
-        return self._clock.idle_seconds(db, key) if self._clock is not None else 0
+        return self._recency.idle_seconds(db, key) if self._recency is not None else 0
 
     def frequency(self, db: Keyspace, key: bytes) -> int:
         """The counter of a key's uses, 0 to 255 and logarithmic. Raises CommandFailure
         unless an LFU policy is on.
         """
-        if not isinstance(self._clock, FrequencyClock):
+        if self._frequency is None:
             raise CommandFailure(_NOT_FREQUENCY)
-        return self._clock.count_of(db, key)
+        return self._frequency.count_of(db, key)
 
     # -- making room
 
@@ -200,9 +211,10 @@ class Eviction:
         """Who has to go; None when there is nobody left."""
         if self._policy == "volatile-ttl":
             return self._choose_by_deadline()
-        if self._clock is None:
+        clock = self.clock
+        if clock is None:
             return self._choose_at_random()
-        return self._choose_by_clock(self._clock)
+        return self._choose_by_clock(clock)
 
     def _choose_at_random(self) -> tuple[Keyspace, bytes] | None:
         """A key of one database after the other."""

@@ -297,12 +297,6 @@ def untrack(session: Session) -> None:
         _review_attention(engine)
 
 
-def follow_setting(engine: Engine) -> None:
-    """Take the bound of the table from the settings."""
-    if engine.tracking is not None:
-        engine.tracking.limit(engine.settings["tracking-table-max-keys"])
-
-
 def _review_attention(engine: Engine) -> None:
     for database in engine.databases:
         database.review_attention()

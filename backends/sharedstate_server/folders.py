@@ -9,7 +9,6 @@ Used on both sides, and light: it is part of what a server needs to start.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 
@@ -32,6 +31,8 @@ class FileLock:
 
     def take(self, seconds: float) -> bool:
         """Take the lock if it is free, or gets free within the time."""
+        import fcntl  # here, because a private server needs no locks
+
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
         fd = os.open(self._path, flags, 0o600)
         deadline = time.monotonic() + seconds

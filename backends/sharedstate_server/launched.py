@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 
@@ -26,8 +27,10 @@ def main(arguments: list[str]) -> None:
         server.at_end(lambda: remove_folder(folder))
     else:
         _end_when_left(server, listener, folder, float(argument))
-    # What exists by now stays for good, and need not be looked through again.
+    # What exists by now stays for good, and need not be looked through at all: until now,
+    # looks for garbage would have found none, and taken a tenth of the time.
     keep_looks_short()
+    gc.enable()
     server.run()
 
 

@@ -6,8 +6,8 @@ import os
 import signal
 import socket
 import time
-from random import Random
 
+from sharedstate_memory.commands.registry import load_families
 from sharedstate_memory.engine import Engine
 from sharedstate_server import process_facts
 from sharedstate_server.admission import refuse_open_address
@@ -71,7 +71,6 @@ class Server:
         self.engine = Engine(
             clock_ms=_now_ms,
             clock_us=_now_us,
-            random=Random(),
             settings=server_settings() if settings is None else settings,
             password=password.encode() if password is not None else None,
         )
@@ -215,6 +214,8 @@ class Server:
     # Time.
 
     def _cron(self) -> None:
+        # With the first turn of the cron: by now, whoever waited for the start is served.
+        load_families()
         hz = self._adapted_hz()
         self.engine.cron(self._cron_timer.interval)
         # Small slices often are better for everybody than big ones seldom.

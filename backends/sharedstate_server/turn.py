@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from sharedstate.commands import COMMANDS
+from sharedstate.commands import names_flagged
 from sharedstate_memory.replies import OK
 from sharedstate_server.resp import encode_resp2, encode_resp3
 
@@ -48,9 +48,7 @@ _NUMBERS = [b":%d\r\n" % number for number in range(_SMALL)]
 _NOT_QUICK = {"APPEND", "PUBLISH", "SPUBLISH"}
 
 _QUICK_NAMES = ["SET", "MSET", "SETEX", "PSETEX"] + [
-    name
-    for name, spec in COMMANDS.items()
-    if "fast" in spec.flags and name not in _NOT_QUICK
+    name for name in names_flagged("fast") if name not in _NOT_QUICK
 ]
 _QUICK = frozenset(
     spelling.encode() for name in _QUICK_NAMES for spelling in (name, name.lower())

@@ -11,14 +11,14 @@ unpacking one is several times quicker than reading attributes.
 
 A command with subcommands has no handler of its own: the registry finds the subcommand's.
 
-Families that are rarely used, or need a library, load when one of their commands is first
-used.
+A family loads when one of its commands is first used, so that an engine starts quickly.
+An owner with time to spare loads the common ones before they are asked for.
 """
 
 from __future__ import annotations
 
 import sys
-from importlib import import_module
+from functools import cache
 
 from sharedstate.commands import COMMANDS, CommandSpec
 from sharedstate.commands import subcommands as subcommand_table
@@ -64,26 +64,30 @@ MAX_SPELLINGS = 1024
 # How much of an unknown command is quoted in the error, as Redis does.
 _QUOTED_BYTES = 128
 
-_FAMILIES = (
-    "strings",
-    "string_ranges",
-    "numbers",
-    "keys",
-    "key_expiry",
-    "scans",
-    "hashes",
-    "lists",
-    "list_moves",
-    "sets",
-    "transactions",
-    "channels",
-    "connection",
-    "clients",
-    "client_list",
-    "client_pauses",
-    "client_tracking",
-    "server",
-)
+# Modules by the commands that load them.
+_COMMON_FAMILIES: dict[tuple[str, ...], str] = {
+    ("strings",): "GET SET SETNX SETEX PSETEX GETSET GETDEL GETEX MGET MSET MSETNX",
+    ("string_ranges",): "STRLEN APPEND GETRANGE SUBSTR SETRANGE",
+    ("numbers",): "INCR INCRBY DECR DECRBY INCRBYFLOAT",
+    ("keys",): "TYPE DEL UNLINK EXISTS TOUCH KEYS DBSIZE RANDOMKEY FLUSHDB FLUSHALL RENAME"
+    " RENAMENX",
+    ("key_expiry",): "EXPIRE PEXPIRE EXPIREAT PEXPIREAT PERSIST TTL PTTL EXPIRETIME"
+    " PEXPIRETIME",
+    ("scans",): "SCAN HSCAN SSCAN",
+    ("hashes",): "HGET HSET HMSET HSETNX HMGET HDEL HEXISTS HLEN HKEYS HVALS HGETALL"
+    " HSTRLEN HINCRBY HINCRBYFLOAT HRANDFIELD",
+    ("lists",): "LPUSH LPUSHX RPUSH RPUSHX LPOP RPOP LLEN LRANGE LINDEX LSET LTRIM LREM"
+    " LINSERT LPOS",
+    ("list_moves",): "LMOVE RPOPLPUSH BLMOVE BRPOPLPUSH BLPOP BRPOP",
+    ("sets",): "SADD SREM SISMEMBER SMISMEMBER SMEMBERS SCARD SPOP SRANDMEMBER SMOVE SINTER"
+    " SUNION SDIFF SINTERSTORE SUNIONSTORE SDIFFSTORE SINTERCARD",
+    ("transactions",): "MULTI EXEC DISCARD WATCH UNWATCH",
+    ("channels",): "SUBSCRIBE PSUBSCRIBE SSUBSCRIBE UNSUBSCRIBE PUNSUBSCRIBE SUNSUBSCRIBE"
+    " PUBLISH SPUBLISH PUBSUB",
+    ("connection",): "PING ECHO SELECT AUTH HELLO RESET QUIT",
+    ("clients", "client_list", "client_pauses", "client_tracking"): "CLIENT",
+    ("server",): "TIME INFO ROLE WAIT SHUTDOWN",
+}
 
 _SORTED_SETS = (
     "sorted_sets",
@@ -94,8 +98,8 @@ _SORTED_SETS = (
     "sorted_set_picks",
 )
 
-# Modules by the commands that load them; sorted sets are known by their first letters.
-_LAZY_FAMILIES: dict[tuple[str, ...], str] = {
+# Sorted sets are known by their first letters.
+_RARE_FAMILIES: dict[tuple[str, ...], str] = {
     ("bits",): "SETBIT GETBIT BITCOUNT BITPOS BITOP",
     ("bit_fields",): "BITFIELD BITFIELD_RO",
     ("common_subsequence",): "LCS",
@@ -167,21 +171,27 @@ def _counted(handler: Handler, name: str) -> Handler:
     return execute
 
 
+@cache
 def load_families() -> None:
-    """Import the modules of the common families, which bind their handlers."""
-    for family in _FAMILIES:
-        _load(family)
+    """Import the common families now, which bind their handlers. Again costs nothing.
+
+    For an owner that serves strangers: the first one need not wait for an import then,
+    nor can one fail because the clients have taken all descriptors.
+    """
+    for families in _COMMON_FAMILIES:
+        _load(families)
 
 
 def load_every_family() -> None:
     """Import all modules of commands: for those who ask about every command."""
-    for families in (_SORTED_SETS, *_LAZY_FAMILIES):
-        for family in families:
-            _load(family)
+    for families in (*_COMMON_FAMILIES, _SORTED_SETS, *_RARE_FAMILIES):
+        _load(families)
 
 
-def _load(family: str) -> None:
-    import_module(f"sharedstate_memory.commands.{family}")
+def _load(families: tuple[str, ...]) -> None:
+    for family in families:
+        # Not `importlib.import_module`: that library takes half a millisecond to import.
+        __import__(f"sharedstate_memory.commands.{family}")
 
 
 def lookup(name: bytes) -> Bound | None:
@@ -199,17 +209,17 @@ def _load_lazily(upper: bytes) -> Bound | None:
     spec = COMMANDS.get(upper.decode("latin-1"))
     if spec is None:
         return None
-    for family in _families_of(spec.name):
-        _load(family)
+    _load(_families_of(spec.name))
     return SPELLINGS.get(upper)
 
 
 def _families_of(name: str) -> tuple[str, ...]:
     if name.startswith(("Z", "BZ")):
         return _SORTED_SETS
-    for families, names in _LAZY_FAMILIES.items():
-        if name in names.split():
-            return families
+    for table in (_COMMON_FAMILIES, _RARE_FAMILIES):
+        for families, names in table.items():
+            if name in names.split():
+                return families
     return ()
 
 
@@ -247,6 +257,10 @@ def _resolve_subcommand(argv: list[bytes], container: str) -> Bound:
     table = _SUBCOMMANDS[container]
     name = argv[1].upper()
     bound = table.get(name)
+    if bound is None:
+        # Some of the modules may be here because another one imports them.
+        _load(_families_of(container))
+        bound = table.get(name)
     if bound is None:
         if name == b"HELP" and len(argv) == 2:
             spec = subcommand_table()[f"{container}|HELP"]

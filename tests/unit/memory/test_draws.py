@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from sharedstate_memory.draws import MAX_KEPT, WALKED_LENGTH, Draws
 
 if TYPE_CHECKING:
+    from sharedstate_memory.engine import Engine
     from tests.unit.memory.conftest import Client
 
 BIG = 2 * WALKED_LENGTH
@@ -21,8 +21,8 @@ def members(start: int, stop: int) -> set[bytes]:
 
 
 @pytest.fixture
-def draws() -> Draws:
-    return Draws(Random(7))
+def draws(engine: Engine) -> Draws:
+    return Draws(engine)
 
 
 @pytest.mark.parametrize("length", [8, BIG])

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from sharedstate.commands import COMMANDS
 from sharedstate_memory.commands import registry
 from sharedstate_memory.replies import NULL_ARRAY
@@ -19,10 +21,9 @@ _LOADING = """
 import sys
 before = set(sys.modules)
 from sharedstate_memory.engine import Engine
-from random import seed
-Engine(clock_ms=lambda: 0, random=None)
+Engine(clock_ms=lambda: 0)
 heavy = {"typing", "re", "logging", "inspect", "dataclasses", "lupa", "sortedcontainers",
-         "decimal", "fractions", "json", "asyncio", "importlib.metadata"}
+         "decimal", "fractions", "json", "asyncio", "importlib.metadata", "random"}
 print(sorted((heavy & set(sys.modules)) - before))
 """
 
@@ -32,6 +33,43 @@ def test_loading_the_engine_loads_nothing_heavy() -> None:
         [sys.executable, "-c", _LOADING], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+_FIRST_COMMANDS = """
+import sys
+from sharedstate_memory.engine import Engine
+session = Engine(clock_ms=lambda: 0).open_session(print)
+for command in (b"HSET key field 1", b"PING", b"CLIENT GETREDIR"):
+    print(session.execute(command.split()))
+    print(*sorted(
+        name.rpartition(".")[2] for name in sys.modules
+        if name.startswith("sharedstate_memory.commands.")
+    ))
+"""
+
+
+def test_a_command_loads_its_own_family() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", _FIRST_COMMANDS], capture_output=True, text=True, check=True
+    )
+    first, hashes, _pong, _connection, redirection, clients = result.stdout.splitlines()
+    assert first == "1"
+    assert hashes == "arguments hashes picking registry"
+    # PING's module imports one of CLIENT's, and the others are found all the same.
+    assert redirection == "-1"
+    assert "client_tracking" in clients.split()
+
+
+@pytest.mark.parametrize("table", [registry._COMMON_FAMILIES, registry._RARE_FAMILIES])
+def test_families_are_listed_with_the_commands_they_bind(
+    table: dict[tuple[str, ...], str],
+) -> None:
+    for families, names in table.items():
+        for name in names.split():
+            bound = registry.lookup(name.encode())
+            assert bound is not None
+            home = bound[0].__module__.rpartition(".")[2]
+            assert home in families or (home == "registry" and name in registry.CONTAINERS)
 
 
 def test_playing_with_case_fills_no_memory(client: Client) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sharedstate.commands import COMMANDS
-from sharedstate_memory.commands.registry import load_families, lookup
+from sharedstate_memory.commands.registry import lookup
 from sharedstate_memory.replies import NO_REPLY, Status, as_resp2
 
 if TYPE_CHECKING:
@@ -14,12 +14,10 @@ if TYPE_CHECKING:
 
 
 def test_every_command_of_the_table_has_a_handler() -> None:
-    load_families()
     assert [name for name in COMMANDS if lookup(name.encode()) is None] == []
 
 
 def test_every_handler_says_what_it_does() -> None:
-    load_families()
     bound = [lookup(name.encode()) for name in COMMANDS]
     assert [entry for entry in bound if entry is None or not entry[0].__doc__] == []
 

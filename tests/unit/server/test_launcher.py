@@ -16,9 +16,39 @@ import pytest
 
 import sharedstate
 from sharedstate.errors import BackendError, ConfigError
-from sharedstate_server.launcher import join_folder, start_private
+from sharedstate_server.launcher import _search_path, join_folder, start_private
 
 SECONDS = 20.0
+
+# A server tells which modules it has imported when it begins to serve, and after its
+# first chores.
+_STARTING = """
+import os, socket, sys
+sys.path[:] = eval(sys.argv[1])
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+listener.bind(os.path.join(sys.argv[2], "server.sock"))
+listener.listen()
+os.dup2(listener.fileno(), 3)
+from sharedstate_server import launched
+
+def run(server):
+    print(*sys.modules)
+    server._cron()
+    print(*sys.modules)
+
+launched.Server.run = run
+launched.main(["private", sys.argv[2], str(os.getppid())])
+"""
+
+# Each takes a tenth of a millisecond, and every program that starts a private server
+# waits for it. What only some programs use is better imported when one of them does.
+MOST_MODULES_AT_START = 61
+
+_HEAVY = {
+    *("asyncio", "dataclasses", "decimal", "fractions", "importlib", "inspect", "json"),
+    *("logging", "lupa", "queue", "random", "re", "sortedcontainers", "ssl", "struct"),
+    *("subprocess", "tempfile", "threading", "traceback", "typing", "warnings"),
+}
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -37,6 +67,42 @@ def temporary_folders_here(
     folder = tmp_path_factory.mktemp("t")
     monkeypatch.setenv("TMPDIR", str(folder))
     return folder
+
+
+def test_a_private_server_imports_little_before_it_serves(
+    temporary_folders_here: Path,
+) -> None:
+    arguments = [repr(_search_path()), str(temporary_folders_here)]
+    command = [sys.executable, "-I", "-S", "-c", _STARTING, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported, later = (set(line.split()) for line in result.stdout.splitlines())
+    ours = {name for name in imported if name.startswith("sharedstate")}
+    families = {name for name in ours if name.startswith("sharedstate_memory.commands.")}
+    assert imported & _HEAVY == set()
+    assert {name.rpartition(".")[2] for name in families} == {"arguments", "registry"}
+    assert len(ours) <= MOST_MODULES_AT_START, sorted(ours)
+    # Nobody waits any more, and the common commands come.
+    assert "sharedstate_memory.commands.lists" in later
+
+
+def test_what_comes_before_a_private_server_imports_little() -> None:
+    program = (
+        "import os, sys\n"
+        "os.posix_spawn = lambda *_, **__: sys.exit(' '.join(sys.modules))\n"
+        "import sharedstate; sharedstate.connect('local://')"
+    )
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        f"import sys; sys.path[:] = {_search_path()!r}; exec({program!r})",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    imported = set(result.stderr.split())
+    assert "sharedstate_server.launcher" in imported
+    # `importlib` is how a plugin is imported, and it imports `warnings`.
+    assert imported & _HEAVY == {"importlib", "warnings"}
 
 
 def test_a_private_server_is_for_its_user_only(temporary_folders_here: Path) -> None:
