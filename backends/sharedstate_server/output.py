@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from sharedstate_memory.statistics import Statistics
 
 FLUSH_BYTES = 1024 * 1024
 
@@ -148,6 +149,24 @@ class Output:
         self._pieces.clear()
         self._fresh = b""
         self._backlog_bytes = 0
+
+
+def flush_all(unflushed: list[Output], statistics: Statistics) -> None:
+    """Let the output of a turn leave, and count it."""
+    if not unflushed:
+        return
+    sent = 0
+    # Whoever writes meanwhile comes at the end of the list, and is served too.
+    try:
+        for output in unflushed:
+            sent += output.flush()
+    except Exception:
+        # The others come at the end of the next turn.
+        del unflushed[: unflushed.index(output) + 1]
+        raise
+    statistics.writes += len(unflushed)
+    statistics.output_bytes += sent
+    unflushed.clear()
 
 
 def _tell_nobody() -> None:

@@ -118,21 +118,68 @@ class RequestParser:
         """The commands that are complete with these bytes, in order."""
         if self._held or self._missing or self._is_limited or self.error is not None:
             return self._feed_more(data)
-        # The hot path: flat, and at the price of one split.
+        # The hot path: flat, and at the price of one split. Commands of two to four
+        # words are spelled out, which takes half the time of a comprehension.
         pieces = data.split(b"\r\n")
+        try:
+            if len(pieces) == 8:
+                head, length, word, length_2, word_2, length_3, word_3, rest = pieces
+                if (
+                    head == b"*3"
+                    and length == _LENGTHS[len(word)]
+                    and length_2 == _LENGTHS[len(word_2)]
+                    and length_3 == _LENGTHS[len(word_3)]
+                    and not rest
+                ):
+                    return [[word, word_2, word_3]]
+            elif len(pieces) == 6:
+                head, length, word, length_2, word_2, rest = pieces
+                if (
+                    head == b"*2"
+                    and length == _LENGTHS[len(word)]
+                    and length_2 == _LENGTHS[len(word_2)]
+                    and not rest
+                ):
+                    return [[word, word_2]]
+            elif len(pieces) == 10:
+                (
+                    head,
+                    length,
+                    word,
+                    length_2,
+                    word_2,
+                    length_3,
+                    word_3,
+                    length_4,
+                    word_4,
+                    rest,
+                ) = pieces
+                if (
+                    head == b"*4"
+                    and length == _LENGTHS[len(word)]
+                    and length_2 == _LENGTHS[len(word_2)]
+                    and length_3 == _LENGTHS[len(word_3)]
+                    and length_4 == _LENGTHS[len(word_4)]
+                    and not rest
+                ):
+                    return [[word, word_2, word_3, word_4]]
+        except IndexError:
+            pass  # A long word: its length is looked at below.
+        return self._feed_split(pieces, data)
+
+    def _feed_split(self, pieces: list[bytes], data: bytes) -> list[list[bytes]]:
+        """Take one command of any count of words, or several that are alike."""
         stride = _STRIDES.get(pieces[0])
         last = len(pieces) - 1
-        if last == stride and not pieces[last]:
-            words = pieces[2::2]
-            try:
-                if pieces[1:last:2] == [_LENGTHS[len(word)] for word in words]:
+        if stride is not None and not (last % stride or pieces[last]):
+            if last == stride:
+                words = pieces[2::2]
+                if _are_lengths(pieces[1:last:2], words):
                     return [words]
-            except IndexError:
-                return self._feed_pieces(pieces, data)
-        elif stride is not None and not (last % stride or pieces[last]):
-            alike = _split_alike(pieces, stride)
-            if alike is not None:
-                return alike
+            else:
+                alike = _split_alike(pieces, stride)
+                if alike is not None:
+                    return alike
         return self._feed_pieces(pieces, data)
 
     def _feed_pieces(self, pieces: list[bytes], data: bytes) -> list[list[bytes]]:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from collections import deque
 
 from sharedstate_memory.commands.registry import load_families
 from sharedstate_memory.engine import Engine
@@ -24,6 +25,7 @@ from sharedstate_server.listening import (
     unlink_socket,
 )
 from sharedstate_server.loop import NO_FILE, READABLE, EventLoop
+from sharedstate_server.output import flush_all
 from sharedstate_server.requests import RequestLimits
 from sharedstate_server.server_log import ServerLog, to_stderr
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 CRON_SECONDS = 0.1
 _CLIENTS_PER_CRON = 200
+# After so many clients, the server looks whether the turn's slice of time is over.
+_CLIENTS_PER_LOOK = 8
 _MOST_HZ = 500
 _HZ_WHEN_BEHIND = 100
 _SLOW_SCRIPT = (
@@ -78,6 +82,8 @@ class Server:
         process_facts.follow(self.engine, self.loop)
         self.engine.on_shutdown = self.shut_down
         self.engine.on_busy = self._serve_others
+        # What was read in this turn, and the output that is to leave at its end.
+        self.arrivals: deque[tuple[Connection, bytes]] = deque()
         self.unflushed: list[Output] = []
         self.burdened: set[Connection] = set()
         self.request_limits = RequestLimits()
@@ -97,7 +103,7 @@ class Server:
         self._cron_timer = self.loop.every(CRON_SECONDS, self._cron)
         self.loop.on_alarm = self.expire_waits
         self.loop.on_failure = self._on_failure
-        self.loop.on_turn_end = self._flush
+        self.loop.on_turn_end = self._end_turn
         self.loop.on_long_turn = self._note_long_turn
 
     # Listening.
@@ -170,23 +176,26 @@ class Server:
 
     # What ends a turn, and what must not wait for its end.
 
-    def _flush(self) -> None:
-        """Let the output of this turn leave."""
-        unflushed = self.unflushed
-        if unflushed:
-            sent = 0
-            # Whoever writes meanwhile comes at the end of the list, and is served too.
+    def _end_turn(self) -> None:
+        """Process what was read in this turn, and let the output leave.
+
+        When a slice of time is over, the rest waits for the next turn, in which nothing
+        more is read. A turn within this one (`_serve_others`) goes on with the rest.
+        """
+        arrivals = self.arrivals
+        count = 0
+        while arrivals:
+            client, data = arrivals.popleft()
             try:
-                for output in unflushed:
-                    sent += output.flush()
+                client.process(data)
             except Exception:
-                # The others come at the end of the next turn.
-                del unflushed[: unflushed.index(output) + 1]
-                raise
-            statistics = self.engine.statistics
-            statistics.writes += len(unflushed)
-            statistics.output_bytes += sent
-            unflushed.clear()
+                self.log_failure(f"serving client {client.session.id} failed")
+                client.close()
+            count += 1
+            if not count % _CLIENTS_PER_LOOK and self.loop.is_over_time():
+                break
+        self.loop.reads = not arrivals
+        flush_all(self.unflushed, self.engine.statistics)
 
     def _serve_others(self) -> None:
         """Give everybody else a turn while a script runs that does not end."""
