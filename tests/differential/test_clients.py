@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sharedstate_memory.replies import BLOCKED, as_resp2
@@ -216,8 +216,12 @@ def _plain(reply: Any) -> Any:
     return reply
 
 
+_CHOSEN_BEFORE = ["TRACKING ON OPTIN", "CACHING YES", "TRACKING ON OPTIN", "TRACKINGINFO"]
+
+
 @settings(profile)
 @given(program=programs(TRACKING))
+@example(program=[(b"CLIENT", *said.encode().split()) for said in _CHOSEN_BEFORE])
 def test_tracking(real: RealRedis, program: list[Words]) -> None:
     check(real, program)
 

@@ -48,6 +48,9 @@ def switch_tracking(session: Session, argv: list[bytes]) -> Reply:
         known = {} if present is None else present.prefixes
         _check_prefixes(prefixes, known)
         wanted.prefixes = dict.fromkeys([*known, *(prefixes or [b""])])
+    if present is not None:
+        # What CACHING said of the next command is not used up by a CLIENT command.
+        wanted.caching = present.caching
     track(session, wanted)
     return OK
 
