@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from sharedstate.testing.servers import BuiltInServer, RedisServer
 from sharedstate_memory.engine import Engine
@@ -138,6 +138,7 @@ def fields(store: RealRedis) -> dict[str, list[str]]:
 
 
 @given(program=programs(ASKING))
+@example(program=[(b"lolwut", b"VERSION", b"9223372036854775807", b"01")])
 @profile
 def test_replies_have_the_types_and_refusals_of_redis(
     raw: RawRedis, program: list[Words]

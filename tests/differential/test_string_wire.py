@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from sharedstate.testing.servers import RedisServer
 from tests.differential.grammar import programs
@@ -60,6 +60,9 @@ def test_shapes_of_bits(raw: RawRedis, program: list[Words]) -> None:
 
 @settings(profile)
 @given(program=programs(_without_clocks(KEYS + COPIES + SORTS + ENCODINGS), after=MAKERS))
+@example(
+    program=[(b"SET", b"a", b"b"), (b"APPEND", b"a", b""), (b"OBJECT", b"ENCODING", b"a")]
+)
 def test_shapes_of_keys(raw: RawRedis, program: list[Words]) -> None:
     check_shapes(raw, program)
 

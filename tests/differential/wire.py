@@ -60,7 +60,8 @@ def check_shapes(raw: RawRedis, program: list[Words]) -> None:
 
 
 def _lines(reply: bytes) -> tuple[bytes, list[bytes]]:
-    first, *others = reply.split(b"\r\n")
+    # Redis tells of a short string whether it was ever changed in place; we do not know.
+    first, *others = reply.replace(b"$3\r\nraw\r\n", b"$6\r\nembstr\r\n").split(b"\r\n")
     return first, sorted(others)
 
 

@@ -24,6 +24,9 @@ _MOST_COLUMNS = 160
 _USUAL_ROWS = 20
 _MOST_ROWS = 60
 
+# A number of more digits is beyond the most, whatever they are.
+_ENOUGH_DIGITS = 18
+
 # How many numbers the pictures of Redis's versions take. They are checked, for the sake of
 # clients; ours has two.
 _NUMBERS_TAKEN = {5: 3, 6: 2}
@@ -56,7 +59,8 @@ def lolwut(session: Session, argv: list[bytes]) -> Reply:
 def _read(words: list[bytes], usual: int, most: int) -> int:
     if not words or not words[0].isdigit():
         return usual
-    return min(max(parse_integer(words[0]), 1), most)
+    digits = words[0].lstrip(b"0")[:_ENOUGH_DIGITS]
+    return min(max(int(digits or b"0"), 1), most)
 
 
 def _shade(stones: list[tuple[float, float, float]], column: int, row: int) -> str:
