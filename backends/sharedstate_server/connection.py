@@ -101,7 +101,7 @@ class Connection(Holdings):
 
     def _on_ready(self, mask: int) -> None:
         """The socket is ready: read. What has come is processed when all have been read
-        that are ready in this turn.
+        that are ready in this turn; at once if there is nobody else.
         """
         if not (mask & self._mask) & READABLE:
             self._on_unusual(mask)
@@ -115,10 +115,12 @@ class Connection(Holdings):
         except OSError:
             self.close()
             return
-        if data:
+        if not data:
+            self._on_end()
+        elif self._loop.is_crowded:
             self._arrive((self, data))
         else:
-            self._on_end()
+            self.process(data)
 
     def process(self, data: bytes) -> None:
         """Execute what has come in, and write the replies."""

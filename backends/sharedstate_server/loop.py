@@ -90,6 +90,8 @@ class EventLoop:
         self._next_due = 0.0
         self.reads = True
         """Whether files are looked at. Not while what was read waits to be processed."""
+        self.is_crowded = True
+        """Whether several files are ready in this turn."""
         self.now = time.monotonic()
         """The time at which this turn began."""
         self.longest_turn = 0.0
@@ -164,6 +166,7 @@ class EventLoop:
             began = self.now = monotonic()
             self._slept += began - now
             self.ready_count += len(ready)
+            self.is_crowded = len(ready) > 1
             for fd, mask in ready:
                 handler = find_handler(fd)
                 if handler is not None:
