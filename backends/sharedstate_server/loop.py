@@ -99,6 +99,8 @@ class EventLoop:
         self.longest_own_turn = 0.0
         """The same without what the machine gave to others meanwhile, as far as can be
         told. Turns that are no longer than a slice are not looked at."""
+        self.on_files_done: Callable[[], None] = lambda: None
+        """Called when the files of a turn have been served, before the turn's end."""
         self.on_turn_end: Callable[[], None] = lambda: None
         """Called when the handlers of a turn are done."""
         self.on_long_turn: Callable[[float], None] = lambda seconds: None
@@ -266,6 +268,7 @@ class EventLoop:
 
     def _end_turn(self) -> None:
         try:
+            self.on_files_done()
             self.on_turn_end()
         except Exception:
             self.on_failure(NO_FILE)

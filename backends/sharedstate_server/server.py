@@ -103,7 +103,8 @@ class Server:
         self._cron_timer = self.loop.every(CRON_SECONDS, self._cron)
         self.loop.on_alarm = self.expire_waits
         self.loop.on_failure = self._on_failure
-        self.loop.on_turn_end = self._end_turn
+        self.loop.on_files_done = self._process_arrivals
+        self.loop.on_turn_end = self._flush
         self.loop.on_long_turn = self._note_long_turn
 
     # Listening.
@@ -176,8 +177,8 @@ class Server:
 
     # What ends a turn, and what must not wait for its end.
 
-    def _end_turn(self) -> None:
-        """Process what was read in this turn, and let the output leave.
+    def _process_arrivals(self) -> None:
+        """Process what was read in this turn.
 
         When a slice of time is over, the rest waits for the next turn, in which nothing
         more is read. A turn within this one (`_serve_others`) goes on with the rest.
@@ -195,6 +196,9 @@ class Server:
             if not count % _CLIENTS_PER_LOOK and self.loop.is_over_time():
                 break
         self.loop.reads = not arrivals
+
+    def _flush(self) -> None:
+        """Let the output of this turn leave."""
         flush_all(self.unflushed, self.engine.statistics)
 
     def _serve_others(self) -> None:
