@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.installed
 URL ?= local://
 
-.PHONY: demo test check lint bench bench-server compatibility fuzz clean
+.PHONY: demo test check lint bench bench-server bench-persistence compatibility fuzz soak clean
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -43,6 +43,11 @@ fuzz: $(READY) ## Break the engine, guided by coverage: make fuzz [FUZZ_SECONDS=
 	$(BIN)/python -m tests.fuzz.guided .fuzz/corpus -artifact_prefix=.fuzz/found/ \
 		-max_total_time=$(FUZZ_SECONDS) -max_len=600 -timeout=20
 
+SOAK_KILLS ?= 100
+
+soak: $(READY) ## Kill the server again and again, and check what it kept: make soak [SOAK_KILLS=100]
+	SOAK_KILLS=$(SOAK_KILLS) $(BIN)/python -m tests.faults.soak
+
 compatibility: $(READY) ## Write the tables of docs/compatibility.md from the command table
 	$(BIN)/python -m tests.compatibility
 
@@ -51,6 +56,9 @@ bench-server: $(READY) ## The built-in server beside redis-server: rates, latenc
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/eviction.py
 	$(BIN)/python benchmarks/memory.py
+
+bench-persistence: $(READY) ## What keeping data costs, beside redis-server: files, rates, latency, memory
+	$(BIN)/python benchmarks/persistence.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks .fuzz dist build

@@ -44,6 +44,7 @@ GETBIT 3 1 1 1 readonly fast @bitmap
 SETBIT 4 1 1 1 write denyoom @bitmap
 COPY -3 1 2 1 write denyoom @keyspace
 DEL -2 1 -1 1 write @keyspace
+DUMP 2 1 1 1 readonly @keyspace
 EXISTS -2 1 -1 1 readonly fast @keyspace
 EXPIRE -3 1 1 1 write fast @keyspace
 EXPIREAT -3 1 1 1 write fast @keyspace
@@ -59,6 +60,7 @@ PTTL 2 1 1 1 readonly fast @keyspace
 RANDOMKEY 1 0 0 0 readonly @keyspace
 RENAME 3 1 2 1 write @keyspace
 RENAMENX 3 1 2 1 write fast @keyspace
+RESTORE -4 1 1 1 write denyoom @keyspace @dangerous
 SCAN -2 0 0 0 readonly @keyspace
 SORT -2 1 1 1 write denyoom movablekeys @set @sortedset @list @dangerous
 SORT_RO -2 1 1 1 readonly movablekeys @set @sortedset @list @dangerous
@@ -197,6 +199,8 @@ QUIT -1 0 0 0 noscript loading stale fast no_auth allow_busy @connection
 RESET 1 0 0 0 noscript loading stale fast no_auth allow_busy @connection
 SELECT 2 0 0 0 loading stale fast @connection
 ACL -2 0 0 0
+BGREWRITEAOF 1 0 0 0 admin noscript no_async_loading
+BGSAVE -1 0 0 0 admin noscript no_async_loading
 COMMAND -1 0 0 0 loading stale @connection
 CONFIG -2 0 0 0
 DBSIZE 1 0 0 0 readonly fast @keyspace
@@ -204,11 +208,13 @@ DEBUG -2 0 0 0 admin noscript loading stale
 FLUSHALL -1 0 0 0 write @keyspace @dangerous
 FLUSHDB -1 0 0 0 write @keyspace @dangerous
 INFO -1 0 0 0 loading stale @dangerous
+LASTSAVE 1 0 0 0 loading stale fast @admin @dangerous
 LATENCY -2 0 0 0
 LOLWUT -1 0 0 0 readonly fast
 MEMORY -2 0 0 0
 MONITOR 1 0 0 0 admin noscript loading stale
 ROLE 1 0 0 0 noscript loading stale fast @admin @dangerous
+SAVE 1 0 0 0 admin noscript no_async_loading no_multi
 SHUTDOWN -1 0 0 0 admin noscript loading stale no_multi allow_busy
 SLOWLOG -2 0 0 0
 SWAPDB 3 0 0 0 write fast @keyspace @dangerous

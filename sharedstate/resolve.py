@@ -167,7 +167,7 @@ class _Specs:
         if spec is not None:
             return spec
         owners = [
-            each.name
+            each
             for what in ("backend", "consistency level")
             for each in self._registry.records(what)
             if name in each.options
@@ -175,8 +175,10 @@ class _Specs:
         if owners and given.origin.startswith(("environment", "file")):
             return None
         if owners:
-            message = f"option {name!r} ({given.origin}) is of {', '.join(owners)}, which "
-            raise ConfigError(f"{message}{redact(self._url)} does not use")
+            names = ", ".join(each.name for each in owners)
+            message = f"option {name!r} ({given.origin}) is of {names}, which "
+            summary = owners[0].options[name].summary
+            raise ConfigError(f"{message}{redact(self._url)} does not use: {summary}")
         known = ["url", *COMMON_OPTIONS, *self.own]
         message = f"unknown option {name!r} ({given.origin}); {nearest(name, known)}"
         raise self._registry.blame_broken(message) or ConfigError(message)

@@ -59,6 +59,10 @@ class RecencyClock:
         """Note an access to a key."""
         clocks[key] = self._now()
 
+    def time_before(self, seconds: int) -> int:
+        """The clock of a key that was used so long ago."""
+        return self._now() - 1000 * seconds
+
     def badness(self, db: Keyspace, key: bytes) -> int:
         """The longer ago, the worse."""
         return -db.clocks.get(key, self._started_ms)
@@ -113,6 +117,11 @@ class FrequencyClock:
             if self._random() * (above * self._log_factor + 1) < 1:
                 count += 1
         clocks[key] = self._numbers[count]
+
+    def time_with(self, count: int) -> int:
+        """The clock of a key whose counter is this one now."""
+        self._now()
+        return self._numbers[count]
 
     def _decayed(self, clock: int) -> int:
         count = clock & _MAX_COUNT

@@ -43,6 +43,8 @@ class Chores:
         if now_ms - self._counted_ms >= _MS_BETWEEN_COUNTS:
             self._counted_ms = now_ms
             engine.statistics.cron(now_ms)
+        if engine.is_loading:
+            return
         if engine.pause is None or engine.pause.end_if_over(now_ms):
             self._expire(now_ms, interval_s)
         engine.dispose(BUDGET_S)

@@ -24,7 +24,7 @@ from sharedstate_memory.commands.registry import resolve_fully
 from sharedstate_memory.cursors import Cursors
 from sharedstate_memory.disposal import Disposal
 from sharedstate_memory.draws import Draws
-from sharedstate_memory.effects import Effects
+from sharedstate_memory.effects import ONLY_LOGGED, Effects
 from sharedstate_memory.eviction import Eviction
 from sharedstate_memory.keyspace import Keyspace
 from sharedstate_memory.latency import Latency
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sharedstate_memory.acl import AclFile
+    from sharedstate_memory.commands.persistence import Persistence
     from sharedstate_memory.events import Events
     from sharedstate_memory.functions import Functions
     from sharedstate_memory.keyspace import Value
@@ -60,7 +61,9 @@ class Engine:
     """The data and everything that happens to it. One thread at a time may use it.
 
     `info` and `owner_facts` are the owner's to fill: what INFO says besides (see
-    `information.py`). An owner that has settings of its own passes them in.
+    `information.py`). An owner that has settings of its own passes them in. One that can
+    keep data on disk sets `open_persistence`, and says by `is_loading` and `write_refusal`
+    (an error's text) what must not be done now; after that it calls `review_sessions`.
     """
 
     redis_version = "7.4.0"
@@ -87,7 +90,7 @@ class Engine:
         if password is not None:
             self.settings.load("requirepass", [password.decode("utf-8", "surrogateescape")])
         self.started_at_ms = clock_ms()
-        self.pending = False
+        self.pending: int = False
         self.expired_keys = 0
         self.evicted_keys = 0
         self.used_bytes = 0
@@ -130,10 +133,15 @@ class Engine:
         self.functions: Functions | None = None
         self.on_busy: Callable[[], None] | None = None
         self.on_purge: Callable[[], None] | None = None
-        self.on_shutdown: Callable[[], None] | None = None
+        self.on_shutdown: Callable[[frozenset[bytes]], bool] | None = None
         self.on_log: Callable[[str, str], None] | None = None
         self.on_warning: Callable[[str], None] | None = None
         self.acl_file: AclFile | None = None
+        self.persistence: Persistence | None = None
+        self.open_persistence: Callable[[], Persistence] | None = None
+        self.arm_failpoint: Callable[[str, str], None] | None = None
+        self.is_loading = False
+        self.write_refusal = b""
         self.info: dict[str, int | str] = {}
         self.owner_facts: Callable[[], dict[str, dict[str, int | str]]] | None = None
 
@@ -220,7 +228,13 @@ class Engine:
         """Let every session look again which guard it needs (`guards.py`). To be called
         when something that concerns all of them has changed.
         """
-        self.is_watchful = bool(self.busy or self.pause or self.monitors)
+        self.is_watchful = bool(
+            self.busy
+            or self.pause
+            or self.monitors
+            or self.is_loading
+            or self.write_refusal
+        )
         for session in self.sessions.values():
             session.review()
 
@@ -291,6 +305,12 @@ class Engine:
             self.pending = True
         return now_ms
 
+    def has_come(self, time_ms: int) -> bool:
+        """Whether a deadline is over. None is while data is loaded: a log says itself when
+        its keys expired, and its commands must find them until then.
+        """
+        return time_ms <= self.now_ms and not self.is_loading
+
     @property
     def now_us(self) -> int:
         """As `now_ms`, in microseconds if the owner's clock tells them."""
@@ -308,7 +328,11 @@ class Engine:
 
     @on_effect.setter
     def on_effect(self, listener: Callable[[int, list[bytes]], None] | None) -> None:
-        self.effects = None if listener is None else Effects(listener)
+        self.hand_effects_to(None if listener is None else Effects(listener))
+
+    def hand_effects_to(self, effects: Effects | None) -> None:
+        """Let somebody have the effects from now on, or nobody. Between two units."""
+        self.effects = effects
         for database in self.databases:
             database.review_attention()
 
@@ -335,10 +359,19 @@ class Engine:
         """
         if self.busy is not None:
             return  # Others get their turn in the middle of a script's unit.
+        effects = self.effects
+        is_only_logged = self.pending == ONLY_LOGGED
         self.pending = False
-        if self.effects is not None:
-            self.effects.end_command(database, argv)
-            self.effects.end_unit()
+        if effects is not None:
+            if effects.unit or effects.replacement or effects.is_silent:
+                effects.end_command(database, argv)
+                effects.end_unit()
+            elif effects.changed:
+                # The usual one: a command alone that is its own effect.
+                effects.changed = False
+                effects.listener(database, argv)
+            if is_only_logged:
+                return
         if self.events is not None:
             self.events.end_command(argv)
         if self.waits.ready:

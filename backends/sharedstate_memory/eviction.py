@@ -167,6 +167,27 @@ class Eviction:
             raise CommandFailure(_NOT_FREQUENCY)
         return self._frequency.count_of(db, key)
 
+    def use_of(self, db: Keyspace, key: bytes) -> tuple[int | None, int | None]:
+        """For how many seconds a key was not used, and how often it was: what of both
+        the policy asks for.
+        """
+        recency, frequency = self._recency, self._frequency
+        return (
+            None if recency is None else recency.idle_seconds(db, key),
+            None if frequency is None else frequency.count_of(db, key),
+        )
+
+    def note_use(
+        self, db: Keyspace, key: bytes, idle_seconds: int | None, frequency: int | None
+    ) -> None:
+        """Take over how long a key that is there was not used, or how often it was, where
+        the policy asks for that; otherwise it counts as used now.
+        """
+        if self._recency is not None and idle_seconds is not None:
+            db.clocks[key] = self._recency.time_before(idle_seconds)
+        elif self._frequency is not None and frequency is not None:
+            db.clocks[key] = self._frequency.time_with(frequency)
+
     # -- making room
 
     def cron(self) -> None:

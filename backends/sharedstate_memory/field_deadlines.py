@@ -60,6 +60,10 @@ class FieldDeadlines(SortedSet):
         deadline_ms = self.score(field)
         return None if deadline_ms is None else int(deadline_ms)
 
+    def deadlines(self) -> dict[bytes, int]:
+        """All fields with their deadlines, in no order. Linear."""
+        return {field: int(at_ms) for field, at_ms in self.scores().items()}
+
     def is_over(self, now_ms: int) -> bool:
         """Whether the time of the key as a whole has come."""
         return self.own_ms is not None and self.own_ms <= now_ms

@@ -1,9 +1,10 @@
 """Guards: what stands between a command and its session's state, when something does.
 
 Most of what could forbid or change a command is rarely so: nobody watches with MONITOR,
-every user may do everything, memory is not limited. So nothing is asked on the way of a
-usual command. Whoever makes one of these facts true has the sessions look again
-(`Engine.review_sessions`, `Session.review`), and from then on a guard is in front:
+every user may do everything, memory is not limited, the data is loaded and the disk takes
+what is written. So nothing is asked on the way of a usual command. Whoever makes one of
+these facts true has the sessions look again (`Engine.review_sessions`, `Session.review`),
+and from then on a guard is in front:
 
     bounded   memory is limited: room is made before each command
     careful   everything is asked, in the order in which Redis asks
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sharedstate_memory.session import Session
 
 _ABORTED = b"EXECABORT Transaction discarded because of: "
+_LOADING = b"LOADING Redis is loading the dataset in memory"
 _OUT_OF_MEMORY = b"OOM command not allowed when used memory > 'maxmemory'."
 
 
@@ -109,6 +111,8 @@ def _ask_and_execute(session: Session, argv: list[bytes]) -> Reply:
         if engine.monitors is not None:
             engine.monitors.check(session, spec)
         _require_room(session, spec)
+        if engine.write_refusal or engine.is_loading:
+            _require_disk(session, spec)
     except CommandFailure as failure:
         return _refuse(session, argv, failure)
     if engine.pause is not None and engine.pause.holds_back(session, spec, argv):
@@ -170,6 +174,22 @@ def _require_room(session: Session, spec: CommandSpec) -> None:
         is_growing = transaction.is_growing
     if is_growing:
         raise CommandFailure(_OUT_OF_MEMORY)
+
+
+def _require_disk(session: Session, spec: CommandSpec) -> None:
+    """Raise the refusal of a write that could not be kept on disk, and of what needs the
+    data while that is being loaded.
+    """
+    engine = session.engine
+    transaction = session.transaction
+    specs = [spec]
+    if spec.name == "EXEC" and transaction is not None:
+        specs += [each for _, _, each in transaction.commands]
+    # PING too: who watches over servers is to see it.
+    if engine.write_refusal and any(each.is_write or each.name == "PING" for each in specs):
+        raise CommandFailure(engine.write_refusal)
+    if engine.is_loading and any("loading" not in each.flags for each in specs):
+        raise CommandFailure(_LOADING)
 
 
 def _refuse(session: Session, argv: list[bytes], failure: CommandFailure) -> ErrorReply:

@@ -167,7 +167,7 @@ class LuaBridge:
         self._program, self._caller, self._argv = program, caller, argv
         if (
             engine.used_bytes > engine.eviction.limit_bytes
-            or engine.monitors is not None
+            or engine.is_watchful
             or caller.tracking is not None
             or not caller.user.is_unrestricted
         ):
@@ -201,8 +201,12 @@ class LuaBridge:
             if program.flags is not None:
                 raise CommandFailure(OUT_OF_MEMORY)
             self.commands.hold_short()
+        is_declared = program.flags is not None
+        if engine.write_refusal and is_declared and not program.read_only:
+            raise CommandFailure(engine.write_refusal)
         if (
             engine.monitors is not None
+            or engine.write_refusal
             or caller.tracking is not None
             or not caller.user.is_unrestricted
         ):

@@ -146,6 +146,8 @@ class ScriptCommands:
         refusal = caller.user.refusal_of_script(caller, spec, argv)
         if refusal is not None:
             raise CommandFailure(refusal)
+        if caller.engine.write_refusal and spec.is_write:
+            raise CommandFailure(caller.engine.write_refusal)
         is_short = self._is_short and not self._has_written
         _require_fitting(spec, is_reading=self._is_reading, is_short=is_short)
         self._has_written = self._has_written or spec.is_write

@@ -11,6 +11,7 @@ Foreign errors are translated here, and nowhere else.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +31,12 @@ DEFAULT_PORT = 6379
 
 _PING = b"*1\r\n$4\r\nPING\r\n"
 
+# How long to wait before asking again whether a server has loaded: at first, at most.
+_FIRST_PAUSE_SECONDS = 0.002
+_LONGEST_PAUSE_SECONDS = 0.1
+
 # Refusals of the first command that are the server's state, and pass.
-_PASSING_REFUSALS = ("LOADING", "MASTERDOWN", "BUSY", "ERR max number of clients")
+_PASSING_REFUSALS = ("MASTERDOWN", "BUSY", "ERR max number of clients")
 
 
 def opener(settings: Settings) -> Callable[[], Connection]:
@@ -76,21 +81,39 @@ def _greeted(connection: Connection, settings: Settings) -> Connection:
 
     A server that is full, loading its data or wants a password accepts connections, and
     says so in its first answer: better here than in the middle of somebody's command.
+    One that loads is waited for, as long as `connect_timeout` allows.
     """
+    give_up_at = time.monotonic() + settings.connect_timeout
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        reply = _ping(connection, settings)
+        # NOPERM: logged in, as a user who may do other things than PING.
+        if not isinstance(reply, CommandError) or reply.code == "NOPERM":
+            return connection
+        if reply.code != "LOADING":
+            break
+        if time.monotonic() + pause > give_up_at:
+            connection.close()
+            raise BackendTimeout(
+                f"{settings} still loads its data after {settings.connect_timeout:g} "
+                f"seconds: try again later, or raise connect_timeout"
+            ) from reply
+        time.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+    connection.close()
+    if str(reply).startswith(_PASSING_REFUSALS):
+        raise BackendError(f"{settings} is not ready: {reply}") from reply
+    raise CommandError(f"{reply} ({settings}: check username and password)") from reply
+
+
+def _ping(connection: Connection, settings: Settings) -> Reply:
     try:
-        reply: Reply = connection.call(_PING)
+        return connection.call(_PING)
     except Broken as broken:
         kind = BackendTimeout if broken.timed_out else BackendError
         raise kind(
             f"{settings} accepted a connection, but gave no answer ({broken})"
         ) from broken
-    # NOPERM: logged in, as a user who may do other things than PING.
-    if not isinstance(reply, CommandError) or reply.code == "NOPERM":
-        return connection
-    connection.close()
-    if str(reply).startswith(_PASSING_REFUSALS):
-        raise BackendError(f"{settings} is not ready: {reply}") from reply
-    raise CommandError(f"{reply} ({settings}: check username and password)") from reply
 
 
 def _unreachable(settings: Settings, reason: str) -> BackendError:

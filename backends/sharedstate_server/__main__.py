@@ -11,6 +11,13 @@ from sharedstate_server.admission import refuse_open_address
 from sharedstate_server.backend import DEFAULT_PORT
 from sharedstate_server.config_file import ConfigError, ConfigLoader, check_users
 from sharedstate_server.directives import server_settings
+from sharedstate_server.durability import (
+    DEFAULT_LEVEL,
+    LEVELS,
+    POLICY_DIRECTIVE,
+    folder_directives,
+    policy_of,
+)
 from sharedstate_server.folders import LOCK_SECONDS, SOCKET_NAME, lock_of
 from sharedstate_server.garbage import keep_looks_short
 from sharedstate_server.server_log import log_from, to_stderr
@@ -40,7 +47,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=int, help=f"TCP port ({DEFAULT_PORT}; 0 takes a free one)")
     add("--bind", help="address to listen on (127.0.0.1)")
     add("--unix", metavar="PATH", help="listen on this Unix socket; no TCP without --port")
-    add("--dir", metavar="FOLDER", help="listen on FOLDER/server.sock, as local:///FOLDER")
+    add(
+        "--dir",
+        metavar="FOLDER",
+        help="keep the data in this folder, and listen on FOLDER/server.sock, as "
+        "local:///FOLDER does",
+    )
+    add(
+        "--durability",
+        choices=LEVELS,
+        help=f"what a crash may take from --dir ({DEFAULT_LEVEL}: two seconds at most)",
+    )
     add("--password", help="ask for this password (seen by `ps`: prefer --password-file)")
     add("--password-file", metavar="PATH", help="… the first line of this file")
     add("--max-clients", type=_positive, help="so many clients at once (10000)")
@@ -68,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.port is not None and not 0 <= options.port < 65536:
         parser.error(f"expected a port from 0 to 65535, got {options.port}")
+    if options.durability is not None and options.dir is None:
+        parser.error("--durability needs --dir, the folder to keep the data in")
     for pair in options.set:
         if "=" not in pair:
             parser.error(f"expected NAME=VALUE, got {pair!r}")
@@ -78,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     keep_looks_short()
     server.run()
-    return 0
+    return 1 if server.failure else 0
 
 
 def _server(options: argparse.Namespace) -> Server:
@@ -104,7 +123,9 @@ def _server(options: argparse.Namespace) -> Server:
     port = settings["port"]
     if options.port_file is not None and port:
         _write_whole(options.port_file, f"{port}\n")
-    server.log(f"ready on {_places(settings, has_folder=options.dir is not None)}")
+    has_folder = options.dir is not None
+    ready = f"ready on {_places(settings, has_folder=has_folder)}"
+    server.data.begin(lambda: server.log(ready), looks=has_folder)
     return server
 
 
@@ -129,6 +150,7 @@ def _load(options: argparse.Namespace, loader: ConfigLoader, password: str | Non
     settings = loader.settings
     settings.load("bind", ["127.0.0.1"])
     settings.load("port", ["0" if options.unix or options.dir else str(DEFAULT_PORT)])
+    _keep_in_folder(options, loader)
     if options.config is not None:
         loader.load_file(options.config)
     pairs = (pair.partition("=") for pair in options.set)
@@ -140,6 +162,7 @@ def _load(options: argparse.Namespace, loader: ConfigLoader, password: str | Non
         "unixsocket": options.unix,
         "requirepass": password,
         "maxclients": options.max_clients,
+        POLICY_DIRECTIVE: options.durability and policy_of(options.durability),
     }
     lines += [
         f"{name} {quote_always(str(value))}"
@@ -152,6 +175,20 @@ def _load(options: argparse.Namespace, loader: ConfigLoader, password: str | Non
         raise SettingError(
             "daemonize: this command stays in the foreground; use sharedstate-server"
         )
+
+
+def _keep_in_folder(options: argparse.Namespace, loader: ConfigLoader) -> None:
+    """Keep the data in the folder of `--dir`, unless a file or `--set` says otherwise."""
+    if options.dir is None:
+        return
+    # Before `dir` leads elsewhere: the options speak of where we were called.
+    for name in ("dir", "config", "unix", "port_file"):
+        path = getattr(options, name)
+        setattr(options, name, path and os.path.abspath(path))
+    os.makedirs(options.dir, mode=0o700, exist_ok=True)
+    directives = folder_directives(options.dir, options.durability or DEFAULT_LEVEL)
+    for name, value in directives.items():
+        loader.settings.load(name, [value])
 
 
 def _password(options: argparse.Namespace) -> str | None:
@@ -170,7 +207,6 @@ def _password(options: argparse.Namespace) -> str | None:
 
 
 def _listen_in_folder(server: Server, folder: str) -> None:
-    os.makedirs(folder, mode=0o700, exist_ok=True)
     lock = lock_of(folder)
     if not lock.take(LOCK_SECONDS):
         raise OSError(f"another program is starting the server of {folder}")

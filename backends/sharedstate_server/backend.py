@@ -3,36 +3,26 @@
 server://host:port/db          a server on this or another machine
 server+unix:///path?db=0       … by its Unix socket
 local://                       a private server, started now, ended with us
-local:///folder                the one server of a folder, started by who comes first
+local:///folder                the one server of a folder, which keeps its state there
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import weakref
 from urllib.parse import quote
 
 from sharedstate.backend import Capability
-from sharedstate.config import Address, Settings, redact
-from sharedstate.errors import (
-    BackendError,
-    BackendTimeout,
-    CommandError,
-    ConfigError,
-    SharedStateError,
-)
+from sharedstate.config import Settings
+from sharedstate.errors import BackendError, CommandError, ConfigError, SharedStateError
 from sharedstate_server.client import ServerBackend
-from sharedstate_server.folders import SOCKET_NAME
-from sharedstate_server.launcher import LaunchedServer, join_folder, start_private
-from sharedstate_server.timeouts import set_timeouts
-from sharedstate_server.wire import Wire
+from sharedstate_server.durability import NONE
+from sharedstate_server.folder_backend import FolderBackend
+from sharedstate_server.launcher import LaunchedServer, start_private
+from sharedstate_server.opening import DEFAULT_PORT, tcp_opener, unix_opener
+from sharedstate_server.wire import Wire, pack_all
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-DEFAULT_PORT = 6399
+__all__ = ["DEFAULT_PORT", "LocalBackend", "open_backend"]
 
 _LOCAL = frozenset({Capability.PROCESSES})
 _REMOTE = frozenset({Capability.PROCESSES, Capability.MACHINES})
@@ -54,9 +44,9 @@ def open_backend(settings: Settings) -> ServerBackend:
         )
     if address.scheme == "server+unix":
         path = address.path
-        backend = ServerBackend(settings, _unix_opener(settings, path), _LOCAL)
+        backend = RunningBackend(settings, unix_opener(settings, path), _LOCAL)
     else:
-        backend = ServerBackend(settings, _tcp_opener(settings, address), _REMOTE)
+        backend = RunningBackend(settings, tcp_opener(settings, address), _REMOTE)
     try:
         backend.execute(("PING",))
     except CommandError as error:
@@ -71,24 +61,58 @@ def open_backend(settings: Settings) -> ServerBackend:
 
 
 def _open_private(settings: Settings) -> ServerBackend:
+    _refuse_durability(settings)
     launched = start_private()
     return LocalBackend(
         settings.replaced(url=f"server+unix://{quote(launched.path)}"), launched
     )
 
 
+def _refuse_durability(settings: Settings) -> None:
+    """Raise `ConfigError` if the call or its URL asks that a private server keeps what
+    nobody could come back for. A file or the environment may mean another URL.
+    """
+    level = settings.option("durability", NONE)
+    origin = settings.origin("durability")
+    if level != NONE and not origin.startswith(("default", "environment", "file")):
+        raise ConfigError(
+            f"option 'durability' ({origin}): {settings} is a private server, whose data "
+            f"ends with this program: it cannot keep {level!r}; use local:///folder"
+        )
+
+
 def _open_folder(settings: Settings, folder: str) -> ServerBackend:
     folder = os.path.abspath(folder)
-    linger = settings.option("linger", 5.0)
-    assert isinstance(linger, float)
-    anchor, launched = join_folder(folder, linger)
-    return FolderBackend(
-        settings.replaced(url=f"local://{quote(folder)}"), folder, anchor, launched
-    )
+    return FolderBackend(settings.replaced(url=f"local://{quote(folder)}"), folder)
 
 
 # How long a process that refuses connections may take to be seen to have ended.
 _ENDING_SECONDS = 1.0
+
+
+class RunningBackend(ServerBackend):
+    """A server that somebody else has started. What it keeps, it has to be asked."""
+
+    _capability_of_files: frozenset[Capability] | None = None
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What this server can do. One round trip, once."""
+        if self._capability_of_files is None:
+            keeps = self._keeps_data()
+            self._capability_of_files = frozenset({Capability.PERSISTENCE} if keeps else ())
+        return self._capabilities | self._capability_of_files
+
+    def _keeps_data(self) -> bool:
+        """Whether the server writes its data to disk by itself. A user who may not ask
+        is not told, and counts on nothing.
+        """
+        questions = pack_all((("CONFIG", "GET", "appendonly"), ("CONFIG", "GET", "save")))
+        replies = self._exchange(questions, 2, repeatable=True)
+        return any(
+            type(reply) is list and len(reply) == 2 and reply[1] not in (b"", b"no")
+            for reply in replies
+        )
 
 
 class LocalBackend(ServerBackend):
@@ -98,7 +122,8 @@ class LocalBackend(ServerBackend):
     """
 
     def __init__(self, settings: Settings, launched: LaunchedServer) -> None:
-        super().__init__(settings, _unix_opener(settings, launched.path), _LOCAL)
+        opener = unix_opener(settings, launched.path, may_load=False)
+        super().__init__(settings, opener, _LOCAL)
         self._launched = launched
         # A state that was dropped without `close` ends its server too. One that is there
         # at the end of the program need not: the server sees the end.
@@ -129,86 +154,3 @@ class LocalBackend(ServerBackend):
         """Close the connections, and end the server if this process started it."""
         super().close()
         self._launched.end()
-
-
-class FolderBackend(ServerBackend):
-    """The server of a folder. An open socket says that this program still uses it."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        folder: str,
-        anchor: socket.socket,
-        launched: LaunchedServer | None,
-    ) -> None:
-        path = os.path.join(folder, SOCKET_NAME)
-        super().__init__(settings, _unix_opener(settings, path), _LOCAL)
-        self._anchor = anchor
-        self._launched = launched
-
-    def close(self) -> None:
-        """Leave the folder. Its server ends when everyone has left for a while."""
-        super().close()
-        self._anchor.close()
-
-    def __del__(self) -> None:
-        self._anchor.close()
-
-
-def _unix_opener(settings: Settings, path: str) -> Callable[[], Wire]:
-    database = str(settings.option("db", 0))
-
-    def open_wire() -> Wire:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        return _log_in(settings, sock, path, database)
-
-    return open_wire
-
-
-def _tcp_opener(settings: Settings, address: Address) -> Callable[[], Wire]:
-    host, port = address.host_and_port(DEFAULT_PORT)
-    database = address.path.strip("/") or "0"
-
-    def open_wire() -> Wire:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        wire = _log_in(settings, sock, (host, port), database)
-        wire.guard()
-        return wire
-
-    return open_wire
-
-
-def _log_in(
-    settings: Settings, sock: socket.socket, target: str | tuple[str, int], database: str
-) -> Wire:
-    """Connect a socket, authenticate, choose the database. Raises `BackendError`."""
-    where = redact(settings.url)
-    try:
-        # The kernel's time-out: with Python's, a Unix socket would not wait for a place
-        # in a full queue.
-        set_timeouts(sock, settings.connect_timeout)
-        sock.connect(target)
-        wire = Wire(sock, settings.timeout)
-        if settings.password is not None:
-            user = (settings.username,) if settings.username else ()
-            wire.call("AUTH", *user, settings.password)
-        if database != "0":
-            wire.call("SELECT", database)
-    except CommandError as error:
-        sock.close()
-        message = f"{error} ({where}: check username, password and database)"
-        raise CommandError.from_reply(message) from error
-    except (TimeoutError, BlockingIOError) as error:
-        sock.close()
-        raise BackendTimeout(
-            f"{where} did not accept a connection within {settings.connect_timeout:g} s"
-        ) from error
-    except OSError as error:
-        sock.close()
-        raise BackendError(
-            f"cannot connect to {where}: {error}; does it run there?"
-        ) from error
-    return wire

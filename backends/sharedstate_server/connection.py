@@ -107,7 +107,7 @@ class Connection(Holdings):
             self._on_unusual(mask)
             return
         if mask & WRITABLE:
-            self._output.flush()
+            self._flush_soon()
         try:
             data = self._recv(READ_BYTES)
         except BlockingIOError:
@@ -151,7 +151,8 @@ class Connection(Holdings):
 
     def _on_unusual(self, mask: int) -> None:
         """The socket takes more, or has gone while nothing was read from it."""
-        if mask & WRITABLE and self._output.flush():
+        if mask & WRITABLE:
+            self._flush_soon()
             self.active_at = self._loop.now
         if not self._mask & READABLE and mask & ~WRITABLE:
             self._on_hangup()
@@ -259,6 +260,12 @@ class Connection(Holdings):
 
     # Output.
 
+    def _flush_soon(self) -> None:
+        """Let what waits leave with that of everybody else: not before the log has what
+        this turn's commands have changed.
+        """
+        self._server.unflushed.append(self._output)
+
     def _on_output(self) -> None:
         """Some output has left, or could not."""
         if self._output.is_broken:
@@ -317,7 +324,7 @@ class Connection(Holdings):
         if self.session.wait is not None:
             self.close()
         elif self._output:
-            self._output.flush()
+            self._flush_soon()
 
     def _on_end(self) -> None:
         """The client has closed its side: it gets the answers that are on their way."""

@@ -20,6 +20,10 @@ from sharedstate_memory.directive_lists import BufferLimits, Integers, Words
 from sharedstate_memory.directives import NATURAL, TEXT, YES_NO, Directive
 from sharedstate_memory.settings import PROTECTION, Settings
 from sharedstate_server.kept_directives import KEPT_DIRECTIVES
+from sharedstate_server.persistence_directives import (
+    PERSISTENCE_DIRECTIVES,
+    saving_by_default,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,9 +131,14 @@ SERVER_DIRECTIVES = (
 )
 
 
-def server_settings() -> Settings:
-    """The settings of a server: the engine's and its own, with Redis's defaults."""
+def server_settings(*, saves: bool = False) -> Settings:
+    """The settings of a server: the engine's and its own, with Redis's defaults. Those of
+    `save` only if it `saves` unless it is told otherwise.
+    """
     settings = Settings()
     settings.add(SERVER_DIRECTIVES)
     settings.add(KEPT_DIRECTIVES)
+    settings.add(PERSISTENCE_DIRECTIVES)
+    if saves:
+        settings.add((saving_by_default(),))
     return settings

@@ -1,8 +1,11 @@
 """The folder of a server that `launcher` started: what is in it, and locks by files.
 
-    server.sock   the socket; there while a server listens
-    server.lock   locked (flock) while somebody starts the server, or ends it
-    server.log    what the server has to say
+    server.sock        the socket; there while a server listens
+    server.sock.lock   locked (flock) while a socket gets that name
+    server.lock        locked while somebody starts the server, ends it, or changes what
+                       it has promised
+    server.log         what the server has to say
+    appendonlydir/     the state, in the folder of a server that keeps it (`local:///dir`)
 
 Used on both sides, and light: it is part of what a server needs to start.
 """

@@ -49,3 +49,22 @@ class _Looks:
             self._began = perf_counter()
         elif perf_counter() - self._began > LONG_SECONDS:
             gc.freeze()
+
+
+def freeze_if_short() -> None:
+    """Let later looks pass over all that is there, if looks are kept short here: before a
+    fork, because a look writes to what it looks at, and so makes the child's memory ours.
+    """
+    if any(isinstance(callback, _Looks) for callback in gc.callbacks):
+        gc.freeze()
+
+
+def pause_looks() -> None:
+    """Look for no garbage while data is loaded, which makes none, until `resume_looks`."""
+    gc.disable()
+
+
+def resume_looks() -> None:
+    """Look for garbage again, not in what was loaded if looks are kept short here."""
+    freeze_if_short()
+    gc.enable()

@@ -1,5 +1,4 @@
-"""Directives that are kept and shown, and change nothing: those of files and of Redis's
-own insides.
+"""Directives that are kept and shown, and change nothing: those of Redis's own insides.
 
 Configuration files and programs name them, so they must be known. One that asks for what
 this server does not do (a replica, a cluster) refuses the value that would ask for it,
@@ -18,7 +17,6 @@ from sharedstate_memory.directive_kinds import (
 )
 from sharedstate_memory.directive_lists import Choices, Words
 from sharedstate_memory.directives import (
-    BYTES,
     LONG,
     NATURAL,
     POSITIVE,
@@ -50,11 +48,6 @@ _NO_CLUSTER = _refuse("this server is none of a cluster: cluster mode is not the
 _NO_DEFRAGMENTATION = _refuse("memory is Python's to arrange: there is no defragmentation")
 
 
-def _check_file_name(value: Value) -> None:
-    if "/" in value:
-        raise SettingError("dbfilename can't be a path, just a filename")
-
-
 def _check_host_name(value: Value) -> None:
     if not all(one.isascii() and (one.isalnum() or one in "-.") for one in value):
         raise SettingError(
@@ -72,32 +65,9 @@ def _check_shutdown(value: Value) -> None:
     words = set(value.split())
     if {"save", "nosave"} <= words:
         raise SettingError("shutdown options SAVE and NOSAVE can't be used simultaneously")
-    if "save" in words:
-        raise SettingError("this server keeps nothing on disk: it cannot save at the end")
 
 
 _SHUTDOWN = Choices("default", "save", "nosave", "now", "force")
-
-_PERSISTENCE = (
-    Directive("dbfilename", TEXT, "dump.rdb", is_protected=True, check=_check_file_name),
-    Directive("rdbcompression", YES_NO, True),
-    Directive("rdbchecksum", YES_NO, True, is_immutable=True),
-    Directive("rdb-del-sync-files", YES_NO, False),
-    Directive("rdb-save-incremental-fsync", YES_NO, True),
-    Directive("stop-writes-on-bgsave-error", YES_NO, True),
-    Directive("sanitize-dump-payload", Enum("no", "yes", "clients"), "no"),
-    Directive("appendfilename", TEXT, "appendonly.aof", is_immutable=True),
-    Directive("appenddirname", TEXT, "appendonlydir", is_immutable=True),
-    Directive("appendfsync", Enum("everysec", "always", "no"), "everysec"),
-    Directive("no-appendfsync-on-rewrite", YES_NO, False),
-    Directive("auto-aof-rewrite-percentage", NATURAL, 100),
-    Directive("auto-aof-rewrite-min-size", BYTES, 64 * _MEGABYTE),
-    Directive("aof-load-truncated", YES_NO, True),
-    Directive("aof-use-rdb-preamble", YES_NO, True),
-    Directive("aof-timestamp-enabled", YES_NO, False),
-    Directive("aof-disable-auto-gc", YES_NO, False),
-    Directive("aof-rewrite-incremental-fsync", YES_NO, True),
-)
 
 _REPLICATION = (
     Directive("replicaof", Words(), (), "slaveof", is_immutable=True, check=_check_primary),
@@ -193,4 +163,4 @@ _INSIDES = (
     Directive("tls-session-cache-timeout", NATURAL, 300),
 )
 
-KEPT_DIRECTIVES = (*_PERSISTENCE, *_REPLICATION, *_CLUSTER, *_INSIDES)
+KEPT_DIRECTIVES = (*_REPLICATION, *_CLUSTER, *_INSIDES)

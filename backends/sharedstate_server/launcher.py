@@ -3,9 +3,10 @@
 `local://` gives a program a server of its own. It lives in a fresh folder that only this
 user may enter, and ends with the process that started it, however that one ends.
 
-`local:///dir` gives all programs that name the same folder one server. The first to come
-starts it, the last to leave leaves it to end after a while. A lock on a file of the
-folder decides every race: who starts it, and whether it may end.
+`local:///dir` gives all programs that name the same folder one server, which keeps its
+state there. The first to come starts it, the last to leave leaves it to end after a
+while. A lock on a file of the folder decides every race: who starts it, and whether it
+may end.
 
 In both, the socket is made here and handed to the server, listening. So a client can
 connect and send its first command while the server's interpreter still starts, and
@@ -26,6 +27,7 @@ import sys
 import time
 
 import sharedstate
+from sharedstate_server.durability import DEFAULT_LEVEL
 from sharedstate_server.folders import (
     LOCK_SECONDS,
     LOG_NAME,
@@ -34,6 +36,7 @@ from sharedstate_server.folders import (
     lock_of,
     remove_folder,
 )
+from sharedstate_server.last_words import last_words
 from sharedstate_server.listening import answers, bind_unix, fits_unix_socket
 
 TYPE_CHECKING = False
@@ -74,23 +77,23 @@ class LaunchedServer:
         return self._owner == os.getpid()
 
     def why_it_ended(self, *, within: float = 0.0) -> str | None:
-        """What a server that is no longer there wrote before its end; None if it lives.
+        """What a server that is no longer there wrote before its end; None if it lives."""
+        return last_words(self.folder) if self.has_ended(within=within) else None
+
+    def has_ended(self, *, within: float = 0.0) -> bool:
+        """Whether the server, started by this process, is no longer there.
 
         A process that is ending closes its sockets before it can be collected: who was
         refused waits for so many seconds.
         """
         if not self.is_ours:
-            return None
+            return False
         give_up_at = time.monotonic() + within
         while not self.reap():
             if time.monotonic() >= give_up_at:
-                return None
+                return False
             time.sleep(_PAUSE_SECONDS)
-        try:
-            with open(os.path.join(self.folder, LOG_NAME), encoding="utf-8") as log:
-                return log.read()[-2000:].strip() or "it ended without a word"
-        except OSError:
-            return "it ended, and its log is gone"
+        return True
 
     def end(self) -> None:
         """Ask the server to end, and wait until it has. Nothing in a forked child."""
@@ -178,29 +181,49 @@ def _start_private() -> LaunchedServer:
     return LaunchedServer(folder, path, pid)
 
 
-def join_folder(folder: str, linger: float) -> tuple[socket.socket, LaunchedServer | None]:
+def join_folder(
+    folder: str, linger: float, level: str = DEFAULT_LEVEL
+) -> tuple[socket.socket, LaunchedServer | None]:
     """Join the server of a folder, or start it. At most one program starts it.
 
     Returns a connected socket, which keeps the server from ending while it is open, and
-    the server if it was started by this call.
+    the server if it was started by this call, to keep the durability `level`. Raises
+    `ConfigError` for a folder that will not do, `BackendError` if no server comes up.
     """
     _make_folder(folder)
     # Servers of folders outlive their programs' use of them: collect those that ended.
     _of_folders[:] = [launched for launched in _of_folders if not launched.reap()]
+    try:
+        with locked(folder):
+            return _connect_or_start(folder, linger, level)
+    except OSError as error:
+        from sharedstate.errors import ConfigError, SharedStateError
+
+        if isinstance(error, SharedStateError):
+            raise
+        raise ConfigError(f"cannot use the folder {folder!r}: {error}") from error
+
+
+def _connect_or_start(
+    folder: str, linger: float, level: str
+) -> tuple[socket.socket, LaunchedServer | None]:
+    """What `join_folder` does while it holds the folder's lock."""
     path = os.path.join(folder, SOCKET_NAME)
-    with _locked(folder):
-        anchor = _try_connect(path)
-        if anchor is not None:
-            return anchor, None
-        with bind_unix(path) as listener:
-            pid = _spawn(listener, folder, ["folder", folder, repr(linger)])
-        anchor = _try_connect(path)
+    anchor = _try_connect(path)
+    if anchor is not None:
+        return anchor, None
+    with bind_unix(path) as listener:
+        pid = _spawn(listener, folder, ["folder", folder, repr(linger), level])
+    launched = LaunchedServer(folder, path, pid)
+    _of_folders.append(launched)
+    anchor = _try_connect(path)
     if anchor is None:
         from sharedstate.errors import BackendError
 
-        raise BackendError(f"the server of {folder} could not be started: see {LOG_NAME}")
-    launched = LaunchedServer(folder, path, pid)
-    _of_folders.append(launched)
+        raise BackendError(
+            f"the server of {folder} could not be started: "
+            f"{launched.why_it_ended(within=END_SECONDS) or f'see {LOG_NAME}'}"
+        )
     return anchor, launched
 
 
@@ -231,7 +254,7 @@ def _make_folder(folder: str) -> None:
         )
 
 
-def _locked(folder: str) -> FileLock:
+def locked(folder: str) -> FileLock:
     """The lock of a folder, taken. Raises `BackendError` if it is not to be had."""
     lock = lock_of(folder)
     if not lock.take(LOCK_SECONDS):

@@ -85,6 +85,8 @@ class EventLoop:
         self._own_time = OwnTime()
         # Since the timers ran last.
         self._slept = 0.0
+        self.files_per_turn = FILES_PER_TURN
+        """How many files are served in a turn. More where a turn has a price of its own."""
         self.ready_count = 0
         """How often a file was ready so far."""
         self._next_due = 0.0
@@ -164,7 +166,7 @@ class EventLoop:
             timeout = 0.0 if self._soon else self._next_due - now
             ready = self._look_around() if len(ready) >= _CROWD and self.reads else []
             if not ready and self.reads:
-                ready = poll(timeout, FILES_PER_TURN)
+                ready = poll(timeout, self.files_per_turn)
             began = self.now = monotonic()
             self._slept += began - now
             self.ready_count += len(ready)
@@ -184,7 +186,7 @@ class EventLoop:
         """The files that become ready while others have the processor."""
         poll, yield_processor = self._poller.poll, os.sched_yield
         for _ in range(_LOOKS):
-            ready = poll(0.0, FILES_PER_TURN)
+            ready = poll(0.0, self.files_per_turn)
             if ready:
                 return ready
             yield_processor()

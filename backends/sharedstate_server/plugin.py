@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sharedstate.backend import Capability
 from sharedstate.config import OptionSpec
 from sharedstate.hookspecs import BackendRecord, hookimpl
+from sharedstate_server.durability import DEFAULT_LEVEL, LEVELS
 
 if TYPE_CHECKING:
     from sharedstate.backend import Backend
@@ -27,22 +28,31 @@ def sharedstate_backends() -> list[BackendRecord]:
             name="local",
             summary="A server started by connect(): private, or one for a folder.",
             schemes=("local",),
-            capabilities=frozenset({Capability.PROCESSES}),
+            capabilities=frozenset({Capability.PROCESSES, Capability.PERSISTENCE}),
             create=_open,
             options={
+                "durability": OptionSpec(
+                    "str",
+                    DEFAULT_LEVEL,
+                    "What a crash may take from local:///folder; any other server "
+                    "keeps what its own settings say.",
+                    choices=LEVELS,
+                ),
                 "linger": OptionSpec(
                     "duration",
                     5.0,
                     "How long a folder's server waits for the next program.",
                     minimum=0.0,
-                )
+                ),
             },
         ),
         BackendRecord(
             name="server",
             summary="The built-in server, wherever it runs.",
             schemes=("server", "server+unix"),
-            capabilities=frozenset({Capability.PROCESSES, Capability.MACHINES}),
+            capabilities=frozenset(
+                {Capability.PROCESSES, Capability.MACHINES, Capability.PERSISTENCE}
+            ),
             create=_open,
             options={
                 "db": OptionSpec(

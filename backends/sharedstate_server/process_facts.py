@@ -27,12 +27,16 @@ def follow(engine: Engine, loop: EventLoop) -> None:
     interpreter_bytes = resident_bytes()
 
     def gather() -> dict[str, Facts]:
-        return {
+        facts = {
             "Server": _describe_server(engine),
             "Clients": _describe_clients(engine),
             "Memory": _describe_memory(interpreter_bytes),
             "Stats": _describe_loop(loop),
         }
+        if engine.persistence is not None:
+            facts["Persistence"] = engine.persistence.facts()
+            facts["Stats"] |= engine.persistence.fork_facts()
+        return facts
 
     engine.owner_facts = gather
     engine.on_purge = give_back_memory

@@ -84,7 +84,7 @@ def version() -> str:
 
 
 def _start(command: CommandLine) -> int:
-    settings = server_settings()
+    settings = server_settings(saves=True)
     follow_folder(settings)
     # Before `dir` leads elsewhere.
     path = None if command.path is None else os.path.abspath(command.path)
@@ -109,12 +109,17 @@ def _start(command: CommandLine) -> int:
         log(str(error), "warning")
         return 1
     keep_pid_file(server)
-    _say_ready(server)
-    if tell_ready is not None:
-        tell_ready()
     if settings["crash-log-enabled"]:
         report_crashes(settings["logfile"])
     keep_looks_short()
+
+    def on_ready() -> None:
+        _say_ready(server)
+        if tell_ready is not None:
+            tell_ready()
+
+    server.log("Server initialized", "warning")
+    server.data.begin(on_ready, looks=True)
     return _run(server)
 
 
@@ -125,6 +130,8 @@ def _run(server: Server) -> int:
     except Exception:
         # In the background, the log is the only place where this can be told.
         server.log_failure("the server ends because of a mistake of ours")
+        return 1
+    if server.failure:
         return 1
     server.log("The server is now ready to exit, bye bye...", "warning")
     return 0
@@ -164,7 +171,6 @@ def _say_ready(server: Server) -> None:
     port: int = settings["port"] or settings["tls-port"]
     log(f"Running mode=standalone, port={port}.")
     log(f"Running in standalone mode, Port: {port}, PID: {os.getpid()}")
-    log("Server initialized", "warning")
     log("Ready to accept connections")
     if settings["unixsocket"]:
         log(f"The server is now ready to accept connections at {settings['unixsocket']}")

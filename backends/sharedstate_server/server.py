@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import time
@@ -14,6 +13,7 @@ from sharedstate_server import process_facts
 from sharedstate_server.admission import refuse_open_address
 from sharedstate_server.client_limits import ClientLimits
 from sharedstate_server.connection import Connection
+from sharedstate_server.data_keeper import DataKeeper
 from sharedstate_server.directives import server_settings
 from sharedstate_server.gate import Gate
 from sharedstate_server.listening import (
@@ -81,6 +81,9 @@ class Server:
         self.log = ServerLog(to_stderr) if log is None else log
         process_facts.follow(self.engine, self.loop)
         self.engine.on_shutdown = self.shut_down
+        self.failure = ""
+        """Why the server ended though nobody asked for it; empty if it did not."""
+        self.data = DataKeeper(self)
         self.engine.on_busy = self._serve_others
         # What was read in this turn, and the output that is to leave at its end.
         self.arrivals: deque[tuple[Connection, bytes]] = deque()
@@ -236,6 +239,7 @@ class Server:
             hz = max(hz, _HZ_WHEN_BEHIND)
         self._cron_timer.interval = 1 / hz
         self.limits.cron(hz)
+        self.data.cron()
 
     def _adapted_hz(self) -> int:
         """How often the cron should come: `hz`, or more often with many clients, so that
@@ -265,39 +269,18 @@ class Server:
         if deadline_ms is not None:
             self.loop.wake_by(time.monotonic() + (deadline_ms - _now_ms()) / 1000)
 
-    def end_when_idle(self, seconds: float, may_end: Callable[[], bool]) -> None:
-        """End when there was no client for so many seconds, and `may_end` agrees."""
-
-        def check() -> None:
-            idle = not self._clients and time.monotonic() - self._idle_since >= seconds
-            if idle and may_end():
-                self.log(f"no client for {seconds:g} seconds")
-                self.stop()
-
-        self.loop.every(min(1.0, max(0.05, seconds / 4)), check)
-
-    def end_with_process(self, pid: int) -> None:
-        """End when the process `pid`, our parent, has ended, however it did."""
-        if hasattr(os, "pidfd_open"):
-            try:
-                descriptor = os.pidfd_open(pid)
-            except ProcessLookupError:
-                self.loop.soon(self.stop)
-                return
-            self.loop.watch(descriptor, READABLE, lambda mask: self.stop())
-
-        def check() -> None:
-            # An orphan gets another parent.
-            if os.getppid() != pid:
-                self.stop()
-
-        # Where there is no pidfd, this is how the end is noticed; elsewhere, the first
-        # look settles the race before pidfd_open.
-        self.loop.soon(check)
-        if not hasattr(os, "pidfd_open"):
-            self.loop.every(CRON_SECONDS, check)
+    @property
+    def idle_seconds(self) -> float:
+        """How long there has been no client."""
+        return 0.0 if self._clients else time.monotonic() - self._idle_since
 
     # The end.
+
+    def fail(self, reason: str) -> None:
+        """End, because it cannot go on: with a word on the log, and `failure`."""
+        self.failure = reason
+        self.log(reason, "warning")
+        self.stop()
 
     def before_end(self, action: Callable[[], None]) -> None:
         """Do something before the listening sockets are closed."""
@@ -307,16 +290,24 @@ class Server:
         """Do something after the last client was let go."""
         self._at_end.append(action)
 
-    def shut_down(self) -> None:
+    def shut_down(self, words: frozenset[bytes] = frozenset()) -> bool:
         """End, once clients have taken the replies that are on their way, or have had
         `DRAIN_SECONDS` for it. Nobody is let in any more, and no command is taken.
+
+        `words` are those of SHUTDOWN. False if the data was to be saved and could not
+        be: then the server goes on.
         """
-        if not self._is_ending:
-            self._is_ending = True
-            self.log("User requested shutdown...", "warning")
-            self._end_script()
-            # Soon, because it may be a client's command that asks for it.
-            self.loop.soon(self._drain)
+        if self._is_ending:
+            return True
+        self.log("User requested shutdown...", "warning")
+        if not self.data.may_end(words):
+            self.log("Errors trying to shut down the server.", "warning")
+            return False
+        self._is_ending = True
+        self._end_script()
+        # Soon, because it may be a client's command that asks for it.
+        self.loop.soon(self._drain)
+        return True
 
     def _drain(self) -> None:
         self._leave_names()
@@ -353,8 +344,10 @@ class Server:
         """
         if catch_signals:
             self.catch_signals()
+        self.data.begin()
         try:
-            self.loop.run()
+            if not self.failure:
+                self.loop.run()
         finally:
             if catch_signals:
                 signal.set_wakeup_fd(-1)
@@ -382,7 +375,8 @@ class Server:
             self.stop()
         else:
             self.log(f"Received {name} scheduling shutdown...", "warning")
-            self.shut_down()
+            words: str = self.engine.settings[f"shutdown-on-{name.lower()}"]
+            self.shut_down(frozenset(words.upper().encode().split()))
 
     def _leave_names(self) -> None:
         """Give up what others find us by. It must go before the sockets: while it is
@@ -396,6 +390,7 @@ class Server:
         for client in self.clients():
             client.close()
         self.gate.close()
+        self.data.close()
         self.loop.forget(self._wakeup[0].fileno())
         for end in self._wakeup:
             end.close()

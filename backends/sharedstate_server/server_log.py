@@ -16,6 +16,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TextIO
 
     from sharedstate_memory.settings import Settings
 
@@ -43,6 +44,13 @@ class ServerLog:
         self._write = write
         self._least = _LEVELS["notice"][0]
         self.role = role
+
+    @property
+    def stream(self) -> TextIO | None:
+        """The standard stream that it writes to, if it does."""
+        if self._write is to_stdout:
+            return sys.stdout
+        return sys.stderr if self._write is to_stderr else None
 
     def __call__(self, text: str, level: str = "notice") -> None:
         """Write a line, if the log's level lets it through."""

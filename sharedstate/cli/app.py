@@ -12,6 +12,7 @@ from sharedstate import __version__
 from sharedstate.cli import exits
 from sharedstate.cli.config import config
 from sharedstate.cli.demo import demo
+from sharedstate.cli.files import check, dump, restore
 from sharedstate.cli.ping import ping
 from sharedstate.cli.plugins import plugins
 from sharedstate.cli.serve import serve
@@ -41,7 +42,10 @@ def application() -> None:
     """
 
 
-for _command in (config, delete, demo, get, list_names, ping, plugins, serve, set_value):
+for _command in (
+    *(config, delete, demo, get, list_names, ping, plugins, serve, set_value),
+    *(check, dump, restore),
+):
     application.add_command(_command)
 
 

@@ -84,9 +84,9 @@ def publish_to_shard(session: Session, argv: list[bytes]) -> Reply:
 
 
 def _mark_effect(engine: Engine) -> None:
-    if engine.effects is not None:
-        engine.effects.changed = True
-        engine.pending = True
+    effects = engine.effects
+    if effects is not None and effects.wants_messages:
+        effects.changed = engine.pending = True
 
 
 @command("PUBSUB|CHANNELS")

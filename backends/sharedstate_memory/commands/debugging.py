@@ -41,7 +41,8 @@ _REFUSED = (
     b" you can run it from a local connection, otherwise you need to set this option in"
     b" the configuration file, and then restart the server."
 )
-_NOT_ON_DISK = b"ERR DEBUG %b is not possible: this server keeps nothing on disk"
+_RELOAD_WORDS = frozenset((b"NOSAVE", b"NOFLUSH", b"MERGE"))
+_BAD_RELOAD = b"ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."
 
 _SUBCOMMANDS: dict[bytes, tuple[Handler, int, int, str]] = {}
 
@@ -159,13 +160,18 @@ def _populate(session: Session, argv: list[bytes]) -> Reply:
     count = min(parse_natural(argv[2]), _MAX_POPULATED)
     prefix = argv[3] if argv[3:] else b"key"
     size_bytes = parse_natural(argv[4]) if argv[4:] else None
-    db = session.db
+    db, effects = session.db, session.engine.effects
     for number in range(count):
         key, value = b"%b:%d" % (prefix, number), b"value:%d" % number
         if size_bytes is not None:
             value = value[:size_bytes].ljust(size_bytes, b"\0")
         if db.find(key) is None:
             db.put(key, value)
+            if effects is not None:
+                effects.add(db.index, [b"SET", key, value])
+    if effects is not None:
+        # The command itself is nothing that a log could repeat.
+        effects.forget_command()
     return OK
 
 
@@ -244,11 +250,49 @@ def _log(session: Session, argv: list[bytes]) -> Reply:
     return OK
 
 
-@_subcommand("RELOAD", 0, 3)
+# What is on disk.
+
+
+@_subcommand("RELOAD", 0, 1 << 20, "[NOSAVE] [NOFLUSH] [MERGE]")
+def _reload(session: Session, argv: list[bytes]) -> Reply:
+    """Save a snapshot (unless NOSAVE), remove every key (unless NOFLUSH), and load it
+    again. With MERGE, a key that is there is replaced.
+    """
+    from sharedstate_memory.commands.persistence import persistence_of
+
+    words = {word.upper() for word in argv[2:]}
+    if not words <= _RELOAD_WORDS:
+        raise CommandFailure(_BAD_RELOAD)
+    persistence_of(session.engine).reload(
+        saves=b"NOSAVE" not in words,
+        flushes=b"NOFLUSH" not in words,
+        merges=b"MERGE" in words,
+    )
+    return OK
+
+
 @_subcommand("LOADAOF", 0, 0)
-def _refuse(session: Session, argv: list[bytes]) -> Reply:
-    """Refused: nothing is kept on disk."""
-    raise CommandFailure(_NOT_ON_DISK % argv[1].upper())
+def _reload_log(session: Session, argv: list[bytes]) -> Reply:
+    """Remove every key, and load the log again."""
+    from sharedstate_memory.commands.persistence import persistence_of
+
+    persistence_of(session.engine).reload_log()
+    return OK
+
+
+@_subcommand("FAILPOINT", 2, 2, "<name> <specification>")
+def _set_failpoint(session: Session, argv: list[bytes]) -> Reply:
+    """Let the disk fail at a named place: error:EIO, short:10, delay:50, kill or off;
+    *3 behind it for three times, @5 from the fifth time on.
+    """
+    arm = session.engine.arm_failpoint
+    if arm is None:
+        raise CommandFailure(b"ERR this store has no failpoints: it has no files")
+    try:
+        arm(argv[2].decode("latin-1"), argv[3].decode("latin-1"))
+    except ValueError as error:
+        raise CommandFailure(b"ERR " + str(error).encode("latin-1")) from error
+    return OK
 
 
 @_subcommand("HELP", 0, 0)

@@ -78,7 +78,7 @@ def _expire(
     if fields is None:
         return [NO_FIELD] * len(names)
     call = _Expiring(db.field_deadlines.get(key), condition, deadline_ms)
-    if deadline_ms <= session.engine.now_ms:
+    if session.engine.has_come(deadline_ms):
         return _remove(session, key, fields, names, call)
     answers = [call.answer(name) if name in fields else NO_FIELD for name in names]
     if call.chosen:

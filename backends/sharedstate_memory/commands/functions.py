@@ -172,10 +172,10 @@ def kill(session: Session, argv: list[bytes]) -> Reply:
 @command("FUNCTION|DUMP")
 def dump(session: Session, argv: list[bytes]) -> Reply:
     """Return all libraries as bytes that FUNCTION RESTORE takes."""
-    from sharedstate_memory.function_payload import dump
+    from sharedstate_memory.rdb.payload import dump_functions
 
     libraries = functions_of(session.engine).libraries.values()
-    return dump(library.code for library in libraries)
+    return dump_functions(library.code for library in libraries)
 
 
 @command("FUNCTION|RESTORE")
@@ -183,7 +183,7 @@ def restore(session: Session, argv: list[bytes]) -> Reply:
     """Load the libraries of a dump: beside the others, in their place, or in place of
     all.
     """
-    from sharedstate_memory.function_payload import PayloadError, load
+    from sharedstate_memory.rdb.payload import PayloadError, restore_functions
 
     if len(argv) > 4:
         raise CommandFailure(_WRONG_WORDS % argv[1])
@@ -191,7 +191,7 @@ def restore(session: Session, argv: list[bytes]) -> Reply:
     if policy not in _POLICIES:
         raise CommandFailure(_WRONG_POLICY)
     try:
-        codes = load(argv[2])
+        codes = restore_functions(argv[2])
     except PayloadError as error:
         raise CommandFailure(b"ERR " + str(error).encode()) from None
     functions = functions_of(session.engine)

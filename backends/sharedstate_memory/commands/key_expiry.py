@@ -53,7 +53,7 @@ def _expire(session: Session, argv: list[bytes], base_ms: int, *, unit_ms: int) 
     if not _allows(conditions, db.deadline_of(key), deadline_ms):
         return 0
     effect = [b"PEXPIREAT", key, deadline_text(deadline_ms)]
-    if deadline_ms <= session.engine.now_ms:
+    if session.engine.has_come(deadline_ms):
         db.remove(key)
         effect = [b"DEL", key]
     else:

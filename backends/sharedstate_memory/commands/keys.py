@@ -104,6 +104,8 @@ def flush_all(session: Session, argv: list[bytes]) -> Reply:
     _check_flush(argv)
     for db in session.engine.databases:
         db.flush()
+    if session.engine.persistence is not None:
+        session.engine.persistence.on_flush_all()
     return OK
 
 

@@ -104,6 +104,7 @@ _RARE_FAMILIES: dict[tuple[str, ...], str] = {
     ("bit_fields",): "BITFIELD BITFIELD_RO",
     ("common_subsequence",): "LCS",
     ("key_copies",): "COPY MOVE SWAPDB",
+    ("dumping",): "DUMP RESTORE",
     ("objects",): "OBJECT",
     ("sorting",): "SORT SORT_RO",
     ("field_expiry",): "HEXPIRE HPEXPIRE HEXPIREAT HPEXPIREAT HPERSIST HTTL HPTTL"
@@ -119,6 +120,7 @@ _RARE_FAMILIES: dict[tuple[str, ...], str] = {
     ("latency",): "LATENCY",
     ("memory_usage",): "MEMORY",
     ("debugging",): "DEBUG",
+    ("persistence",): "SAVE BGSAVE BGREWRITEAOF LASTSAVE",
     ("lolwut",): "LOLWUT",
 }
 

@@ -61,8 +61,10 @@ def _never(key: bytes) -> Reply:
 
 @command("SHUTDOWN")
 def shutdown(session: Session, argv: list[bytes]) -> Reply:
-    """Ask the owner of the engine to end."""
-    words = {word.upper() for word in argv[1:]}
+    """Ask the owner of the engine to end. It saves first if it is to, and does not end if
+    that fails.
+    """
+    words = frozenset(word.upper() for word in argv[1:])
     if words == {b"ABORT"}:
         raise CommandFailure(b"ERR No shutdown in progress.")
     if not words <= _SHUTDOWN_WORDS or words >= {b"SAVE", b"NOSAVE"}:
@@ -70,12 +72,7 @@ def shutdown(session: Session, argv: list[bytes]) -> Reply:
     busy = session.engine.busy
     if busy is not None and b"NOSAVE" not in words:
         raise CommandFailure(busy.refusal)
-    busy = session.engine.busy
-    if busy is not None and b"NOSAVE" not in words:
-        raise CommandFailure(busy.refusal)
-    # There is nothing to save to, which counts as having failed.
-    cannot_save = b"SAVE" in words and b"FORCE" not in words
-    if session.engine.on_shutdown is None or cannot_save:
+    shut_down = session.engine.on_shutdown
+    if shut_down is None or not shut_down(words):
         raise CommandFailure(_CANNOT_SHUT_DOWN)
-    session.engine.on_shutdown()
     return NO_REPLY

@@ -154,6 +154,9 @@ def _in_order(
         if is_set:
             return sorted(elements, reverse=descends)
         return elements[::-1] if descends else elements
+    if is_set and options.is_alphabetic and options.by is not None:
+        # Nor may what weighs the same be in an order of chance.
+        elements.sort()
     ranks = _ranks(db, elements, options)
     order = sorted(range(len(elements)), key=ranks.__getitem__, reverse=descends)
     return [elements[place] for place in order]

@@ -166,7 +166,7 @@ def get_and_expire(session: Session, argv: list[bytes]) -> Reply:
 
 def _set_deadline(session: Session, key: bytes, deadline_ms: int) -> None:
     effect = [b"PEXPIREAT", key, deadline_text(deadline_ms)]
-    if deadline_ms <= session.engine.now_ms:
+    if session.engine.has_come(deadline_ms):
         session.db.remove(key)
         effect = [b"DEL", key]
     else:

@@ -136,7 +136,8 @@ function redis.set_repl(...)
     local what = 'ERR Invalid replication flags. '
     error(refusal(what .. 'Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.'), 0)
   end
-  host.set_effects_wanted(targets ~= redis.REPL_NONE)
+  -- It is the log that has them; there are no replicas.
+  host.set_effects_wanted(targets % 2 == redis.REPL_AOF)
 end
 
 function redis.acl_check_cmd(...)

@@ -16,12 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from sharedstate_memory.access_clocks import ClockedKeyspace
 from sharedstate_memory.engine import Engine
-from sharedstate_memory.expiry import BUCKET_BITS
-from sharedstate_memory.key_order import STALE_KEPT
 from sharedstate_memory.replies import BLOCKED
 from sharedstate_memory.sizes import size_of_entry
 from tests.unit.memory.conftest import Clock
 from tests.unit.memory.recount import dispose, recount
+from tests.unit.memory.tables import check_tables
 from tests.unit.memory.wires import WiredClient
 
 if TYPE_CHECKING:
@@ -258,7 +257,7 @@ class Crossings(RuleBasedStateMachine):
     @invariant()
     def tables_agree(self) -> None:
         for db in self.engine.databases:
-            _check_tables(db, self._hidden_keys(db))
+            check_tables(db, self._hidden_keys(db))
 
     def _hidden_keys(self, db: Keyspace) -> set[bytes]:
         pause = self.engine.pause
@@ -307,32 +306,6 @@ class Crossings(RuleBasedStateMachine):
             self.engine.databases, self.follower.engine.databases, strict=True
         ):
             assert _content(ours, self.clock.now_ms) == _content(theirs, self.clock.now_ms)
-
-
-def _check_tables(db: Keyspace, hidden: set[bytes]) -> None:
-    keys = db.data.keys() | hidden
-    assert keys <= {*db.order}
-    assert len(db.order) <= 2 * len(keys) + STALE_KEPT + 1
-    assert db.deadlines.keys() <= keys
-    assert not db.volatile_order or db.deadlines.keys() <= {*db.volatile_order}
-    assert db.clocks.keys() <= keys
-    assert db.field_deadlines.keys() <= db.deadlines.keys()
-    _check_buckets(db)
-    for key in db.field_deadlines.keys() - hidden:
-        fields, timed = db.data[key], db.field_deadlines[key]
-        assert type(fields) is dict
-        assert 0 < len(timed) <= len(fields)
-        assert {*timed} <= fields.keys()
-        assert db.deadlines[key] == timed.first_ms
-    assert all(len(value) > 0 for value in db.data.values() if type(value) is not bytes)
-
-
-def _check_buckets(db: Keyspace) -> None:
-    found: list[tuple[int, bytes]] = []
-    for number, keys in db.buckets.keys.items():
-        found += [(number, key) for key in ((keys,) if isinstance(keys, bytes) else keys)]
-    wanted = [(at_ms >> BUCKET_BITS, key) for key, at_ms in db.deadlines.items()]
-    assert sorted(found) == sorted(wanted)
 
 
 def _content(db: Keyspace, now_ms: int) -> dict[bytes, Any]:

@@ -89,6 +89,58 @@ def test_what_changes_nothing_has_no_effect(
     assert texts(effects) == []
 
 
+@pytest.mark.parametrize("line", ["GETEX k PERSIST", "HEXPIRE h 0 XX FIELDS 1 f"])
+def test_what_changed_nothing_stands_for_no_later_command(
+    client: Client, effects: Effects, line: str
+) -> None:
+    for made in ("SET k v", "HSET h f v"):
+        client(made)
+    effects.clear()
+    client(line)
+    client("SET other v")
+    assert texts(effects) == ["SET other v"]
+
+
+def test_what_is_sorted_alike_is_stored_in_an_order_of_its_own(client: Client) -> None:
+    members = [f"m{number}" for number in range(100)]
+    client("SADD s", *members)
+    client("SORT s BY none_* ALPHA STORE l")
+    assert [*client("LRANGE l 0 -1")] == sorted(member.encode() for member in members)
+
+
+def test_keys_made_for_debugging_are_effects_as_any_others(
+    client: Client, effects: Effects
+) -> None:
+    client.engine.settings.load("enable-debug-command", ["yes"])
+    client("DEBUG POPULATE 2")
+    expected = ["MULTI", "SET key:0 value:0", "SET key:1 value:1", "EXEC"]
+    assert texts(effects) == expected
+
+
+def test_messages_are_for_those_who_want_them(client: Client, effects: Effects) -> None:
+    client("PUBLISH c m")
+    assert texts(effects) == ["PUBLISH c m"]
+    assert client.engine.effects is not None
+    client.engine.effects.wants_messages = False
+    client("PUBLISH c m")
+    for line in ("MULTI", "SPUBLISH c m", "SET k v", "EXEC"):
+        client(line)
+    assert texts(effects) == ["SET k v"]
+
+
+def test_who_waits_elsewhere_is_served_by_a_transaction_that_is_logged(
+    client: Client, effects: Effects, connect: Callable[[], Client]
+) -> None:
+    waiting = connect()
+    waiting("SELECT 1")
+    waiting("BLPOP l 0")
+    for line in ("MULTI", "SET a 1", "SELECT 1", "RPUSH l x", "SELECT 0", "SET a 2"):
+        client(line)
+    client("EXEC")
+    assert waiting.delivered == [[b"l", b"x"]]
+    assert texts(effects)[-1] == "LPOP l"
+
+
 def test_an_expired_key_is_deleted_before_the_command_that_found_it(
     client: Client, effects: Effects, clock: Clock
 ) -> None:

@@ -72,9 +72,16 @@ def test_role(client: Client) -> None:
 def test_shutdown_asks_the_owner(client: Client, engine: Engine) -> None:
     assert client.refusal("SHUTDOWN").startswith("ERR Errors trying to SHUTDOWN")
     calls: list[Any] = []
-    engine.on_shutdown = lambda: calls.append(1)
-    assert client("SHUTDOWN NOSAVE") is NO_REPLY
-    assert calls == [1]
+
+    def shut_down(words: frozenset[bytes]) -> bool:
+        calls.append(words)
+        return True
+
+    engine.on_shutdown = shut_down
+    assert client("SHUTDOWN nosave") is NO_REPLY
+    assert calls == [{b"NOSAVE"}]
+    engine.on_shutdown = lambda words: False
+    assert client.refusal("SHUTDOWN").startswith("ERR Errors trying to SHUTDOWN")
     assert client.refusal("SHUTDOWN PLEASE") == "ERR syntax error"
 
 

@@ -34,6 +34,9 @@ class Started:
     end if it still runs.
     """
 
+    ready = "Ready to accept connections"
+    """What its log has when it is."""
+
     def __init__(
         self,
         folder: Path,
@@ -61,7 +64,7 @@ class Started:
         assert self.process.stdin is not None
         self.process.stdin.write(self._text.encode())
         self.process.stdin.close()
-        self.wait_for("Ready to accept connections")
+        self.wait_for(self.ready)
         return self
 
     def __exit__(self, *exit_information: object) -> None:

@@ -115,12 +115,15 @@ class TestLines:
             "pubsub": (1024 * 1024, 1024, 5),
         }
 
-    def test_snapshots_are_refused_wherever_they_are_asked_for(
-        self, settings: Settings
-    ) -> None:
-        follow(settings, 'save ""\nsave ""')
-        with pytest.raises(ConfigLineError, match="keeps nothing on disk"):
-            follow(settings, 'save ""\nsave 900 1')
+    def test_rules_for_snapshots_add_up(self, settings: Settings) -> None:
+        follow(settings, "save 900 1\nsave 60 1000 30 5000")
+        assert settings["save"] == ((900, 1), (60, 1000), (30, 5000))
+        with pytest.raises(ConfigLineError, match="Invalid save parameters"):
+            follow(settings, "save 900")
+
+    def test_an_empty_rule_is_none(self, settings: Settings) -> None:
+        follow(settings, 'save ""')
+        assert settings["save"] == ()
 
     def test_what_old_files_have_is_passed_over(self, settings: Settings) -> None:
         follow(settings, "list-max-ziplist-entries 512\nlist-max-ziplist-value 64")

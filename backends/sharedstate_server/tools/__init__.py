@@ -1,0 +1,1 @@
+"""Tools for the files of persistence: what `sharedstate check`, `dump`, `restore` do."""
