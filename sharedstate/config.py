@@ -68,12 +68,15 @@ def parse_url(url: str) -> Address:
             f"a '/' in a password must be written %2F, a '@' in a path %40: {redact(url)!r}"
         )
     username, _, password = credentials.partition(":")
+    path = _unquote(slash + path)
+    if "\0" in host + path:
+        raise ConfigError(f"a zero character is in no address: {redact(url)!r}")
     return Address(
         scheme=scheme.lower(),
         username=_unquote(username) or None,
         password=_unquote(password) or None,
         host=host,
-        path=_unquote(slash + path),
+        path=path,
         query=_parse_query(query),
     )
 
@@ -91,7 +94,12 @@ def _parse_query(query: str) -> dict[str, str]:
         return {}
     from urllib.parse import parse_qsl
 
-    return dict(parse_qsl(query, keep_blank_values=True))
+    options: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name in options:
+            raise ConfigError(f"option {name!r} more than once in a URL: give it once")
+        options[name] = value
+    return options
 
 
 def redact(url: str) -> str:

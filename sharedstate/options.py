@@ -63,6 +63,8 @@ def check_option(name: str, spec: OptionSpec, given: Given) -> object:
             f"option {name!r} ({given.origin}): expected {_EXPECTED[spec.kind]}, "
             f"got {_show(spec, given.value)}"
         )
+    if spec.kind == "duration" and isinstance(value, float):
+        _check_duration(name, given, value)
     if (
         spec.minimum is not None
         and isinstance(value, (int, float))
@@ -75,6 +77,18 @@ def check_option(name: str, spec: OptionSpec, given: Given) -> object:
     if spec.choices:
         _check_choice(name, spec, given, value)
     return value
+
+
+def _check_duration(name: str, given: Given, seconds: float) -> None:
+    if seconds < 0:
+        expected = "a duration that is not negative"
+    elif seconds > LONGEST_SECONDS:
+        expected = f"a duration of at most {LONGEST_SECONDS / _UNITS['d']:.0f} days"
+    else:
+        return
+    raise ConfigError(
+        f"option {name!r} ({given.origin}): expected {expected}, got {given.value!r:.100}"
+    )
 
 
 def _check_choice(name: str, spec: OptionSpec, given: Given, value: object) -> None:
@@ -130,8 +144,7 @@ def _read_duration(given: Given) -> object:
         seconds = value.total_seconds()
     else:
         seconds = _read_float(given)
-    is_duration = isinstance(seconds, float) and 0 <= seconds <= LONGEST_SECONDS
-    return seconds if is_duration else None
+    return seconds if isinstance(seconds, float) else None
 
 
 def _parse_duration(text: str) -> object:
@@ -145,9 +158,10 @@ def _parse_duration(text: str) -> object:
 
 def _read_path(given: Given) -> object:
     value = given.value
-    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+    path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else ""
+    if not path or "\0" in path:
         return None
-    return os.path.abspath(os.path.join(given.folder, os.path.expanduser(os.fspath(value))))
+    return os.path.abspath(os.path.join(given.folder, os.path.expanduser(path)))
 
 
 def _read_names(given: Given) -> object:

@@ -142,8 +142,10 @@ class Waits:
         self._engine.pending = True
 
     def serve(self) -> None:
-        """Serve those who wait for the keys noted as ready."""
-        while self.ready:
+        """Serve those who wait for the keys noted as ready; while data is loaded, later:
+        what they take is nothing that a log would have.
+        """
+        while self.ready and not self._engine.is_loading:
             ready, self.ready = self.ready, {}
             for (_, key), db in ready.items():
                 self._serve_key(db, key)

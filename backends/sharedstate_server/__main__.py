@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 
@@ -14,11 +15,12 @@ from sharedstate_server.directives import server_settings
 from sharedstate_server.durability import (
     DEFAULT_LEVEL,
     LEVELS,
+    LOG_DIRECTIVE,
     POLICY_DIRECTIVE,
     folder_directives,
     policy_of,
 )
-from sharedstate_server.folders import LOCK_SECONDS, SOCKET_NAME, lock_of
+from sharedstate_server.folders import LOCK_SECONDS, SOCKET_NAME, lock_of, make_folder
 from sharedstate_server.garbage import keep_looks_short
 from sharedstate_server.server_log import log_from, to_stderr
 from sharedstate_server.starting import (
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
 
     from sharedstate_memory.settings import Settings
     from sharedstate_server.server import Server
+
+
+class ContradictionError(Exception):
+    """What `--durability` asks for, other arguments rule out."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"expected NAME=VALUE, got {pair!r}")
     try:
         server = _server(options)
+    except ContradictionError as error:
+        parser.error(str(error))
     except (OSError, ValueError, ConfigError, CannotStartError) as error:
         sys.stderr.write(f"sharedstate serve: {error}\n")
         return 1
@@ -170,11 +178,32 @@ def _load(options: argparse.Namespace, loader: ConfigLoader, password: str | Non
         if value is not None
     ]
     loader.load_lines(lines, of="the options")
+    if options.durability is not None:
+        _check_durability(options, settings)
     check_users(loader)
     if settings["daemonize"]:
         raise SettingError(
             "daemonize: this command stays in the foreground; use sharedstate-server"
         )
+
+
+def _check_durability(options: argparse.Namespace, settings: Settings) -> None:
+    """Raise `ContradictionError` if the server would not keep what `--durability` says,
+    or `--set` says another thing. What a file says of `appendfsync` gives way.
+    """
+    level: str = options.durability
+    if not settings[LOG_DIRECTIVE]:
+        raise ContradictionError(
+            f"--durability {level} needs a log of changes, and a setting says"
+            f" {LOG_DIRECTIVE} no: leave one of them away"
+        )
+    for name, _, value in (pair.partition("=") for pair in options.set):
+        is_policy = name.strip().lower() == POLICY_DIRECTIVE
+        if is_policy and value.strip(" \"'").lower() != policy_of(level):
+            raise ContradictionError(
+                f"--durability {level} means {POLICY_DIRECTIVE} {policy_of(level)}, and"
+                f" --set says {POLICY_DIRECTIVE} {value}: leave one of them away"
+            )
 
 
 def _keep_in_folder(options: argparse.Namespace, loader: ConfigLoader) -> None:
@@ -185,7 +214,7 @@ def _keep_in_folder(options: argparse.Namespace, loader: ConfigLoader) -> None:
     for name in ("dir", "config", "unix", "port_file"):
         path = getattr(options, name)
         setattr(options, name, path and os.path.abspath(path))
-    os.makedirs(options.dir, mode=0o700, exist_ok=True)
+    make_folder(options.dir)
     directives = folder_directives(options.dir, options.durability or DEFAULT_LEVEL)
     for name, value in directives.items():
         loader.settings.load(name, [value])
@@ -211,7 +240,28 @@ def _listen_in_folder(server: Server, folder: str) -> None:
     if not lock.take(LOCK_SECONDS):
         raise OSError(f"another program is starting the server of {folder}")
     with lock:
-        server.listen_unix(os.path.join(folder, SOCKET_NAME))
+        try:
+            server.listen_unix(os.path.join(folder, SOCKET_NAME))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise OSError(_served_already(folder)) from error
+
+
+def _served_already(folder: str) -> str:
+    from sharedstate_server.data_folder import refuse_used
+
+    holder = f"the folder {folder} is in use by a server"
+    try:
+        refuse_used(folder)
+    except OSError as error:
+        holder = error.strerror or holder
+    return (
+        f"{holder}. Programs that use local://{folder} start one when they find none, also"
+        " in place of one that has crashed. End them, wait until their server has ended"
+        f" (it waits for the next program: linger, or send SHUTDOWN to {SOCKET_NAME}"
+        " there), and start this one before them"
+    )
 
 
 def _write_whole(path: str, text: str) -> None:

@@ -16,7 +16,7 @@ from sharedstate.backend import Capability
 from sharedstate.config import Settings
 from sharedstate.errors import BackendError, CommandError, ConfigError, SharedStateError
 from sharedstate_server.client import ServerBackend
-from sharedstate_server.durability import NONE
+from sharedstate_server.durability import KEEPING_QUESTIONS, NONE, keeps_data
 from sharedstate_server.folder_backend import FolderBackend
 from sharedstate_server.launcher import LaunchedServer, start_private
 from sharedstate_server.opening import DEFAULT_PORT, tcp_opener, unix_opener
@@ -99,20 +99,10 @@ class RunningBackend(ServerBackend):
     def capabilities(self) -> frozenset[Capability]:
         """What this server can do. One round trip, once."""
         if self._capability_of_files is None:
-            keeps = self._keeps_data()
+            questions = pack_all(KEEPING_QUESTIONS)
+            keeps = keeps_data(self._exchange(questions, 2, repeatable=True))
             self._capability_of_files = frozenset({Capability.PERSISTENCE} if keeps else ())
         return self._capabilities | self._capability_of_files
-
-    def _keeps_data(self) -> bool:
-        """Whether the server writes its data to disk by itself. A user who may not ask
-        is not told, and counts on nothing.
-        """
-        questions = pack_all((("CONFIG", "GET", "appendonly"), ("CONFIG", "GET", "save")))
-        replies = self._exchange(questions, 2, repeatable=True)
-        return any(
-            type(reply) is list and len(reply) == 2 and reply[1] not in (b"", b"no")
-            for reply in replies
-        )
 
 
 class LocalBackend(ServerBackend):

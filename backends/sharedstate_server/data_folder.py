@@ -41,16 +41,17 @@ class DataFolder:
         """Whether the folder is ours."""
         return self.fd >= 0
 
-    def take(self, path: str, *, tidies: bool = True) -> None:
+    def take(self, path: str, *, tidies: bool = True, waits: bool = True) -> None:
         """Have a folder for ourselves, in place of any other; with `tidies`, remove what
         killed servers left in it. Raises `FolderInUseError` with the other's pid, or
-        another `OSError`, and keeps what it had.
+        another `OSError`, and keeps what it had. A server `waits` at its start only:
+        later, everybody whom it serves would wait with it.
         """
         path = os.path.realpath(path or ".")
         lock_path = os.path.join(path, LOCK_NAME)
         if self.is_held and path == self.path and _is_at(self.fd, lock_path):
             return
-        fd = _lock(lock_path)
+        fd = _lock(lock_path, WAIT_SECONDS if waits else 0.0)
         if path == self.path:
             self._forget()  # The folder was removed, and somebody has made it anew.
         self.free()
@@ -72,9 +73,11 @@ class DataFolder:
             self.fd = -1
 
 
-def _lock(path: str) -> int:
-    """The descriptor of a file that is locked, and is the one at its path."""
-    deadline = time.monotonic() + WAIT_SECONDS
+def _lock(path: str, seconds: float) -> int:
+    """The descriptor of a file that is locked, and is the one at its path. It may get
+    free within so many seconds.
+    """
+    deadline = time.monotonic() + seconds
     pause = _FIRST_PAUSE_SECONDS
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
@@ -89,7 +92,7 @@ def _lock(path: str) -> int:
         except BlockingIOError:
             holder = os.pread(fd, _LONGEST_PID, 0).decode("ascii", "replace").strip()
             os.close(fd)
-            if time.monotonic() > deadline:
+            if time.monotonic() >= deadline:
                 raise FolderInUseError(errno.EBUSY, _in_use(path, holder)) from None
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

@@ -13,6 +13,10 @@ Used on both sides, and light: it is part of what a server needs to start.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 NONE, SECOND, ALWAYS = LEVELS = ("none", "second", "always")
 """From lax to strict."""
 
@@ -23,6 +27,9 @@ _POLICIES = {NONE: "no", SECOND: "everysec", ALWAYS: "always"}
 LOG_DIRECTIVE = "appendonly"
 POLICY_DIRECTIVE = "appendfsync"
 
+KEEPING_QUESTIONS = (("CONFIG", "GET", LOG_DIRECTIVE), ("CONFIG", "GET", "save"))
+"""What a server that somebody else started is asked, to know whether it keeps its data."""
+
 
 def policy_of(level: str) -> str:
     """The value of the setting `appendfsync` by which a server has a level."""
@@ -32,6 +39,16 @@ def policy_of(level: str) -> str:
 def level_of(policy: str) -> str:
     """The level of a server whose `appendfsync` this is."""
     return next(level for level, each in _POLICIES.items() if each == policy)
+
+
+def keeps_data(replies: Sequence[object]) -> bool:
+    """Whether a server that answers so writes its data to disk by itself. A user who may
+    not ask is not told, and counts on nothing.
+    """
+    return any(
+        isinstance(reply, list) and len(reply) == 2 and reply[1] not in (b"", b"no")
+        for reply in replies
+    )
 
 
 def is_stricter(level: str, than: str) -> bool:

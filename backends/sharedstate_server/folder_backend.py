@@ -23,10 +23,12 @@ from sharedstate.errors import BackendError, CommandError, ConfigError
 from sharedstate_server.client import ServerBackend
 from sharedstate_server.durability import (
     DEFAULT_LEVEL,
+    KEEPING_QUESTIONS,
     LOG_DIRECTIVE,
     NONE,
     POLICY_DIRECTIVE,
     is_stricter,
+    keeps_data,
     level_of,
     policy_of,
 )
@@ -34,7 +36,7 @@ from sharedstate_server.folders import SOCKET_NAME
 from sharedstate_server.last_words import last_words
 from sharedstate_server.launcher import join_folder, locked
 from sharedstate_server.opening import unix_opener
-from sharedstate_server.wire import Wire, is_closed
+from sharedstate_server.wire import Wire, is_closed, pack_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ if TYPE_CHECKING:
     from sharedstate.config import Settings
     from sharedstate_server.launcher import LaunchedServer
 
-_CAPABILITIES = frozenset({Capability.PROCESSES, Capability.PERSISTENCE})
+_PROCESSES = frozenset({Capability.PROCESSES})
+_KEEPING = _PROCESSES | {Capability.PERSISTENCE}
 
 # How long a server that ends a connection may take to be gone, and its last words there.
 _ENDING_SECONDS = 5.0
@@ -61,9 +64,10 @@ class FolderBackend(ServerBackend):
 
     def __init__(self, settings: Settings, folder: str) -> None:
         path = os.path.join(folder, SOCKET_NAME)
-        super().__init__(settings, unix_opener(settings, path), _CAPABILITIES)
+        super().__init__(settings, unix_opener(settings, path), _PROCESSES)
         self._folder = folder
         self._anchor: socket.socket | None = None
+        self._keeps_data: bool | None = None
         linger = settings.option("linger", 5.0)
         assert isinstance(linger, float)
         self._linger = linger
@@ -87,6 +91,8 @@ class FolderBackend(ServerBackend):
             anchor, launched = join_folder(self._folder, self._linger, self._level)
             self._leave()
             self._anchor = anchor
+            # One of ours has a log; any other has to be asked.
+            self._keeps_data = None if launched is None else True
             try:
                 self._get_to_know(launched)
                 return
@@ -137,6 +143,16 @@ class FolderBackend(ServerBackend):
             return True
 
     # Durability.
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the server can do. One round trip, once, if somebody else started it."""
+        keeps = self._keeps_data
+        if keeps is None:
+            questions = pack_all(KEEPING_QUESTIONS)
+            keeps = keeps_data(self._exchange(questions, 2, repeatable=True))
+            self._keeps_data = keeps
+        return _KEEPING if keeps else _PROCESSES
 
     def _agree_on_durability(self, wire: Wire) -> None:
         """See to it that a server that somebody else started keeps what we promise."""

@@ -56,6 +56,11 @@ class FileLock:
     def free(self) -> None:
         """Let the next one have it."""
         if self._fd >= 0:
+            import fcntl  # here, as above
+
+            # To close it would not do: a child that another thread of ours has forked
+            # meanwhile has it open, too.
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
             os.close(self._fd)
             self._fd = -1
 
@@ -69,6 +74,16 @@ class FileLock:
 def lock_of(folder: str) -> FileLock:
     """The lock that decides who starts the server of a folder, and whether it may end."""
     return FileLock(os.path.join(folder, LOCK_NAME))
+
+
+def make_folder(folder: str) -> None:
+    """Make a folder that only this user may enter, if it is not there. Raises `OSError`,
+    which says so if it is a file.
+    """
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(f"{folder} is a file, or lies in one") from error
 
 
 def remove_folder(folder: str) -> None:

@@ -25,9 +25,28 @@ def last_words(folder: str) -> str:
     except OSError as error:
         words = f"its log cannot be read: {error}"
     else:
-        words = _of_last_run(tail) or "it ended without a word"
+        words = _reason_in(_of_last_run(tail), path)
     trouble = disk_trouble(folder)
     return f"{words} [the folder cannot be written to: {trouble}]" if trouble else words
+
+
+def _reason_in(words: str, path: str) -> str:
+    """The words of the last run if they tell why it ended: it says so by a warning, or by
+    a traceback. What a killed one wrote last has nothing to do with its end.
+    """
+    entries = [line for line in words.splitlines() if not line.startswith("    ")]
+    if not entries:
+        return "it ended without a word"
+    if _is_reason(entries[-1]):
+        return words
+    reason = f"it ended without saying why, as one that is killed does; its log is {path}"
+    return f"{reason}, its last lines: {words}" if any(map(_is_reason, entries)) else reason
+
+
+def _is_reason(entry: str) -> bool:
+    """Whether a line is a warning, or not the log's at all (`pid:role date # text`)."""
+    fields = entry.split(" ", 6)
+    return not _pid_of(entry) or len(fields) < 6 or fields[5] == "#"
 
 
 def _of_last_run(tail: str) -> str:

@@ -19,6 +19,11 @@ from sharedstate_server.server import Server
 
 _SOCKET_FD = 3
 
+_STAYS = (
+    "Nobody uses the folder, but the log lacks what was acknowledged: the server stays"
+    " until the disk has taken it"
+)
+
 
 def main(arguments: list[str]) -> None:
     """`private FOLDER OWNER_PID` or `folder FOLDER LINGER_SECONDS DURABILITY`."""
@@ -68,7 +73,8 @@ def _folder_server(folder: str, level: str) -> Server:
 def _end_when_left(
     server: Server, listener: socket.socket, folder: str, linger: float
 ) -> None:
-    """End when no program has used the folder for `linger` seconds.
+    """End when no program has used the folder for `linger` seconds, and all that was
+    acknowledged is in the log.
 
     The lock of the folder is held from the decision to the end. A program that comes in
     between waits for the lock, finds no server, and starts the next one; one that came
@@ -86,10 +92,22 @@ def _end_when_left(
                 return False
         except FileNotFoundError:
             return True  # The folder has gone: nobody finds us in it.
-        if server.has_waiting_clients(listener):
+        if server.has_waiting_clients(listener) or is_owing():
             lock.free()
             return False
         return True
+
+    is_told = False
+
+    def is_owing() -> bool:
+        """Whether what was acknowledged is in memory only, because the disk failed."""
+        nonlocal is_told
+        data = server.data.persistence
+        owes = data is not None and data.has_unwritten_log()
+        if owes and not is_told:
+            server.log(_STAYS, "warning")
+        is_told = owes
+        return owes
 
     path = os.path.join(folder, SOCKET_NAME)
     identity = identify(path)

@@ -34,6 +34,7 @@ from sharedstate_server.folders import (
     SOCKET_NAME,
     FileLock,
     lock_of,
+    make_folder,
     remove_folder,
 )
 from sharedstate_server.last_words import last_words
@@ -242,7 +243,7 @@ def _make_folder(folder: str) -> None:
     if os.path.dirname(folder) == folder:
         raise ConfigError("expected local:///folder, got local:///: name a folder")
     try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        make_folder(folder)
         status = os.stat(folder)
     except OSError as error:
         raise ConfigError(f"cannot use the folder {folder!r}: {error}") from error

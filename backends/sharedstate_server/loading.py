@@ -8,6 +8,7 @@ eviction rest meanwhile, and so do looks for garbage.
 
 from __future__ import annotations
 
+import os
 import time
 
 TYPE_CHECKING = False
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from sharedstate_memory.information import Facts
     from sharedstate_server.loading_display import Display
+    from sharedstate_server.persistence import Persistence
     from sharedstate_server.server import Server
 
 SLICE_SECONDS = 0.01
@@ -130,3 +132,22 @@ def set_loading(server: Server, *, is_loading: bool) -> None:
     """Let commands be answered that the data is being loaded, or no more."""
     server.engine.is_loading = is_loading
     server.engine.review_sessions()
+
+
+def tell_loaded(persistence: Persistence, seconds: float, *, is_log: bool) -> None:
+    """Log what was loaded, and what was not: whoever has put a snapshot back, and has left
+    the log where it is, is to see it.
+    """
+    tell, path = persistence.server.log, persistence.snapshots.path
+    folder = os.path.join(persistence.folder_path, persistence.settings["appenddirname"])
+    keys = sum(len(db.data) for db in persistence.engine.databases)
+    source = "append only file" if is_log else "disk"
+    place = folder if is_log else path
+    tell(f"DB loaded from {source}: {seconds:.3f} seconds, {keys} keys from {place}")
+    if is_log and os.path.exists(path):
+        tell(
+            f"{path} was not loaded, because there is a log. To go back to this snapshot,"
+            f" end the server, move {folder} away, and start it again"
+        )
+    elif not is_log and not persistence.settings["appendonly"] and os.path.exists(folder):
+        tell(f"{folder} was not loaded: appendonly is no")

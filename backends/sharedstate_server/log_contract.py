@@ -24,6 +24,10 @@ if TYPE_CHECKING:
         def is_on(self) -> bool:
             """Whether changes are written to the log now."""
 
+        @property
+        def is_whole(self) -> bool:
+            """Whether what is on disk, and what waits to be written, is all the data."""
+
         def has_files(self) -> bool:
             """Whether there is a log on disk to load."""
 

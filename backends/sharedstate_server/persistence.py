@@ -50,6 +50,7 @@ class Persistence:
         self.log: Log | None = None
         """None until the setting `appendonly`, or BGREWRITEAOF, asks for one."""
         self.loading: Loading | None = None
+        self._loads_log = False
         self._must_rewrite = False
         self._is_closed = False
         self._saves_at_end = True
@@ -65,11 +66,12 @@ class Persistence:
         path: str = self.settings["dir"]
         return path or os.curdir
 
-    def hold_folder(self) -> None:
+    def hold_folder(self, *, waits: bool = False) -> None:
         """Have the folder for ourselves, if it is not so yet: before anything is written.
-        Raises `OSError`, `FolderInUseError` if another server has it.
+        Raises `OSError`, `FolderInUseError` if another server has it. At the start only, it
+        `waits` for one that is about to end: later, clients would wait with it.
         """
-        self.folder.take(self.folder_path)
+        self.folder.take(self.folder_path, waits=waits)
 
     def _follow_folder(self) -> None:
         if self.folder.is_held:
@@ -110,7 +112,7 @@ class Persistence:
         if not (self.snapshots.is_wanted or self.settings["appendonly"]):
             return
         try:
-            self.hold_folder()
+            self.hold_folder(waits=True)
         except FolderInUseError:
             raise
         except OSError as error:
@@ -126,6 +128,7 @@ class Persistence:
         if self.settings["appendonly"]:
             log = self.open_log()
             if log.has_files():
+                self._loads_log = True
                 return Loading(self.server, log.load(), log.total_bytes(), self._on_loaded)
         path = self.snapshots.path
         if not os.path.exists(path):
@@ -136,7 +139,7 @@ class Persistence:
         return Loading(self.server, steps, os.path.getsize(path), self._on_loaded)
 
     def _on_loaded(self, error: Exception | None) -> None:
-        from sharedstate_server.loading import set_loading
+        from sharedstate_server.loading import set_loading, tell_loaded
 
         loading = self.loading
         if error is not None:
@@ -144,7 +147,7 @@ class Persistence:
             self.server.fail(self._describe_failure(error))
             return
         if loading is not None:
-            self.server.log(f"DB loaded from disk: {loading.seconds:.3f} seconds")
+            tell_loaded(self, loading.seconds, is_log=self._loads_log)
         self.loading = None
         set_loading(self.server, is_loading=False)
         self.snapshots.note_in_step()
@@ -306,6 +309,9 @@ class Persistence:
         """SHUTDOWN: save, if the rules or its `words` ask for that. False if that fails,
         unless it is forced: then the server goes on. What is not loaded yet is not saved.
         """
+        if self._has_unfinished_log() and not words & {b"NOSAVE", b"FORCE"}:
+            self.server.log("The log has not all the data yet, can't exit.", "warning")
+            return False
         self._kill_child()
         wants = b"SAVE" in words or (self.snapshots.is_wanted and b"NOSAVE" not in words)
         self._saves_at_end = wants and not self.is_loading
@@ -321,6 +327,17 @@ class Persistence:
             return True
         log("Error trying to save the DB, can't exit.", "warning")
         return False
+
+    def _has_unfinished_log(self) -> bool:
+        """Whether there is a log that a rewrite has yet to make whole: it was switched on
+        just now, or given up.
+        """
+        return self.log is not None and self.log.is_on and not self.log.is_whole
+
+    def has_unwritten_log(self) -> bool:
+        """Whether the log lacks what was acknowledged, until the disk takes it."""
+        log = self.log
+        return self._has_unfinished_log() or (log is not None and bool(log.refusal))
 
     def _is_in_script(self) -> bool:
         """Whether a script runs that is to be ended: it is no time to save. If it has

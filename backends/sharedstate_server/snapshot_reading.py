@@ -81,6 +81,9 @@ def reload_log(persistence: Persistence) -> None:
         raise CommandFailure(_CANNOT_LOAD_LOG) from error
     finally:
         set_loading(persistence.server, is_loading=False)
+        # Who waited for what is there now is served when this command ends.
+        engine = persistence.engine
+        engine.pending = engine.pending or bool(engine.waits.ready)
     persistence.server.log("Append Only File loaded by DEBUG LOADAOF", "warning")
 
 

@@ -18,6 +18,7 @@ import os
 import time
 
 from sharedstate_memory.replies import CommandFailure
+from sharedstate_server.data_folder import FolderInUseError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,24 +115,37 @@ class Snapshots:
         if self.is_saving:
             raise CommandFailure(_IN_PROGRESS)
         self._count += 1
-        if not self.save_now():
-            raise CommandFailure(_FAILED)
+        try:
+            self._write()
+        except OSError as error:
+            raise CommandFailure(_refusal(error)) from error
 
     def save_now(self) -> bool:
         """Save in the foreground. False if that failed, which is logged."""
+        try:
+            self._write()
+        except OSError:
+            return False
+        return True
+
+    def _write(self) -> None:
+        """Save in the foreground. Raises `OSError`, which is logged."""
         from sharedstate_server.snapshot_file import write_whole
 
         try:
-            self._persistence.hold_folder()
+            self._hold_folder()
             syncs_often = self._settings["rdb-save-incremental-fsync"]
             write_whole(self.path, self._chunks(_tell_nobody), syncs_often=syncs_often)
         except OSError as error:
             self._log(f"Error saving {self.path}: {_reason(error)}", "warning")
-            return False
+            raise
         self._log("DB saved on disk")
         self.note_in_step()
         self._note_success()
-        return True
+
+    def _hold_folder(self) -> None:
+        """Have the folder, at once or not at all: clients wait. Raises `OSError`."""
+        self._persistence.folder.take(self._persistence.folder_path, waits=False)
 
     def _chunks(self, on_piece: Callable[[int], None]) -> Iterator[bytes]:
         from sharedstate_memory.rdb.writer import snapshot
@@ -169,25 +183,26 @@ class Snapshots:
             return _SCHEDULED
         if self._persistence.forks.child is not None:
             raise CommandFailure(_OTHER_CHILD)
-        if not self._start():
-            raise CommandFailure(_FAILED)
+        error = self._start()
+        if error is not None:
+            raise CommandFailure(_refusal(error)) from error
         return _STARTED
 
-    def _start(self) -> bool:
-        """Fork a child that saves. False if that failed, which is logged."""
+    def _start(self) -> OSError | None:
+        """Fork a child that saves. The error if that failed, which is logged."""
         self._count += 1
         self._tried_at = time.monotonic()
         self._copied_changes = _changes_ever(self._engine)
         try:
-            self._persistence.hold_folder()
+            self._hold_folder()
             child = self._persistence.forks.start("RDB", self._save_in_child, self._on_done)
         except OSError as error:
             self.is_last_ok = False
             self._persistence.review_writes()
             self._log(f"Can't save in background: {_reason(error)}", "warning")
-            return False
+            return error
         self._log(f"Background saving started by pid {child.pid}")
-        return True
+        return None
 
     def _save_in_child(self, reports: Reports) -> None:
         from sharedstate_server.snapshot_file import write_whole
@@ -284,6 +299,15 @@ def _tell_nobody(keys_done: int) -> None:
 
 def _changes_ever(engine: Engine) -> int:
     return sum(db.dirty for db in engine.databases)
+
+
+def _refusal(error: OSError) -> bytes:
+    """The reply to who asked for a save: as Redis has it, unless another server uses the
+    folder, which Redis does not know of.
+    """
+    if not isinstance(error, FolderInUseError):
+        return _FAILED
+    return b"ERR " + _reason(error).encode("utf-8", "surrogateescape")
 
 
 def _reason(error: OSError) -> str:

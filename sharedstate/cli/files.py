@@ -7,6 +7,7 @@ their modules know what is in the files.
 from __future__ import annotations
 
 import importlib
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import click
 
 from sharedstate.cli import exits
 from sharedstate.cli.store import Choice, pass_choice, store_options
+from sharedstate.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,5 +112,14 @@ def _files_in_trouble() -> Iterator[None]:
         yield
     except ConnectionError:
         raise
+    except PermissionError as error:
+        raise ConfigError(_told(error)) from error
     except OSError as error:
-        raise exits.Failed(str(error)) from error
+        raise exits.Failed(_told(error)) from error
+
+
+def _told(error: OSError) -> str:
+    """The file, and what is the matter with it."""
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    return f"{os.fsdecode(error.filename)}: {error.strerror}"

@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from sharedstate.testing.background import wait_until
+from tests.privileges import without_privilege
 from tests.unit.server.saving import RULES, SECONDS, Saving
 from tests.unit.server.started import OURS, WAIT_SECONDS, run
 
@@ -164,7 +165,7 @@ class TestTheDisk:
     def test_a_folder_that_is_read_only_is_told_of(self, tmp_path: Path) -> None:
         folder = tmp_path / "data"
         folder.mkdir(mode=0o500)
-        program = OURS if os.geteuid() else (*_without_privilege(), *OURS)
+        program = (*without_privilege(), *OURS)
         words = (*RULES, "--dir", str(folder))
         with Saving(tmp_path, *words, program=program) as server:
             assert "nothing can be saved" in server.log
@@ -177,13 +178,6 @@ class TestTheDisk:
             server.client.bgsave()
             assert server.wait_for_child()["rdb_last_bgsave_status"] == "ok"
             assert not refuses_writes(server)
-
-
-def _without_privilege() -> tuple[str, ...]:
-    """What runs a program for whom permissions hold, though it is root's."""
-    if shutil.which("setpriv") is None:
-        pytest.skip("root may write everywhere, and there is no setpriv to change that")
-    return ("setpriv", "--bounding-set", "-dac_override")
 
 
 class TestTheEnd:

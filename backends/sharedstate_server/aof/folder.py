@@ -7,6 +7,7 @@
         temp-appendonly.aof.manifest        on its way to its place
         temp-begin-appendonly.aof.manifest  what the first one is going to say
         temp-rewriteaof-bg-PID.aof          a base on its way to its place
+        appendonly.aof.1.incr.aof.cut       what a start has cut off, and is no torn end
 
 Whatever order a crash cuts off, what the manifest names is there and whole: files are
 synced before it names them, it is synced before it takes its place, and what it names no
@@ -33,6 +34,9 @@ _BEGIN = "temp-begin-"
 
 _MODE = 0o644
 
+# So much of a file is copied at once.
+_COPIED_BYTES = 1024 * 1024
+
 
 class LogFolder:
     """The folder of one log. `stem` begins the names of its files."""
@@ -48,13 +52,17 @@ class LogFolder:
         return os.path.join(self.path, file.name)
 
     def size_of(self, file: LogFile) -> int:
-        """How many bytes it has. Raises `AofError` if it is not there."""
+        """How many bytes it has. Raises `AofError` if it is not there, or is a snapshot
+        without a byte, which none is: one without keys has some. Raises `OSError`.
+        """
         path = self.path_of(file)
         try:
-            return os.stat(path).st_size
-        except OSError as error:
-            reason = f"the manifest names this file, but {error.strerror}"
-            raise AofError(path, reason) from error
+            size = os.stat(path).st_size
+        except FileNotFoundError as error:
+            raise AofError(path, "the manifest names this file, and it is gone") from error
+        if not size and file.is_snapshot:
+            raise AofError(path, "the base is empty, and all that it held is missing")
+        return size
 
     def make(self) -> None:
         """Make the folder, if it is not there. Raises `OSError`."""
@@ -66,7 +74,7 @@ class LogFolder:
 
     def read_manifest(self) -> Manifest | None:
         """What the log consists of; None without a log. Raises `AofError`, also if there
-        are files of a log and no manifest: to begin anew would lose them.
+        are files of a log and no manifest: to begin anew would lose them; and `OSError`.
         """
         try:
             with open(
@@ -79,8 +87,6 @@ class LogFolder:
         except FileNotFoundError:
             self._refuse_without_manifest()
             return None
-        except OSError as error:
-            raise AofError(self.manifest_path, f"{error.strerror}") from error
 
     def _refuse_without_manifest(self) -> None:
         names = self._nameless()
@@ -107,6 +113,12 @@ class LogFolder:
         except (AofError, OSError):
             # None, or one that is not whole: then nothing was begun after it.
             return frozenset()
+
+    def has_unbegun_log(self) -> bool:
+        """Whether a log was switched on, and whoever wrote it ended before there was a
+        manifest.
+        """
+        return not os.path.exists(self.manifest_path) and os.path.exists(self._plan_path)
 
     def plan(self, manifest: Manifest) -> None:
         """Say what the first manifest is going to say, before there is anything of it: if
@@ -250,6 +262,30 @@ def sync_folder(path: str) -> None:
         failpoints.sync("aof.sync-folder", fd)
     finally:
         os.close(fd)
+
+
+def keep_end(path: str, size: int) -> str:
+    """Copy what stands behind the first so many bytes of a file to a file beside it, on
+    the disk when this returns. Returns its path. Raises `OSError`, and leaves no part.
+    """
+    kept, number = f"{path}.cut", 1
+    while os.path.lexists(kept):
+        number += 1
+        kept = f"{path}.cut.{number}"
+    with open(path, "rb") as file:
+        file.seek(size)
+        fd = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+        try:
+            while block := file.read(_COPIED_BYTES):
+                write_all("aof.cut-write", fd, block)
+            failpoints.sync("aof.cut-fsync", fd)
+        except OSError:
+            os.unlink(kept)
+            raise
+        finally:
+            os.close(fd)
+    sync_folder(os.path.dirname(path))
+    return kept
 
 
 def cut_off(path: str, size: int) -> None:

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 # A turn costs a sync with `always`: so as many clients as there are share it.
 _FILES_PER_SYNCED_TURN = 256
 
+_NEVER_BEGUN = (
+    "The log in {} was switched on, and its server ended before its first base was"
+    " written: there is nothing in it to load. What was changed since the last snapshot is"
+    " lost. The log begins anew with what was loaded"
+)
 _CANNOT_BEGIN = "Unable to turn on AOF. Check server logs."
 
 
@@ -154,6 +159,8 @@ class AppendLog:
         begins with the data that is. Raises `OSError`, and `AofError`.
         """
         files = self._files
+        if self.folder.has_unbegun_log():
+            self._warn(_NEVER_BEGUN.format(self.folder.path))
         is_snapshot = self._rewriter.choose_form()
         fd, size = files.begin(self._write_first_base, is_snapshot=is_snapshot)
         self.grown_from_bytes = files.base_bytes
@@ -189,8 +196,13 @@ class AppendLog:
             self._warn(str(error))
             raise SettingError(_CANNOT_BEGIN) from error
         self.is_on, self.is_whole = True, False
-        # It may be in the middle of a transaction: that is over when the cron comes.
         self._rewriter.is_scheduled = True
+        if self.persistence.forks.child is None and not self._is_in_transaction():
+            self._rewriter.begin()  # Else the cron does, when that is over.
+
+    def _is_in_transaction(self) -> bool:
+        clients = self.persistence.server.clients()
+        return not all(client.session.may_block for client in clients)
 
     def _switch_off(self) -> None:
         if self._rewriter.is_running:

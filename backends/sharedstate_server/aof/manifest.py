@@ -52,6 +52,11 @@ class LogFile:
         """The line, as it stands in the file."""
         return f"file {quote(self.name)} seq {self.sequence} type {self.kind}\n"
 
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether it is a base that is written as a snapshot, by its name."""
+        return self.kind == BASE and self.name.endswith(".base.rdb")
+
     def as_history(self) -> LogFile:
         """The same file, once it is of no use any more."""
         return LogFile(self.name, self.sequence, HISTORY)
@@ -112,8 +117,12 @@ class Manifest:
         return frozenset(file.name for file in self.files + self.history)
 
     def next_increment(self, stem: str) -> LogFile:
-        """The increment that would come next. `stem` is the setting `appendfilename`."""
-        sequence = max((file.sequence for file in self.increments), default=0) + 1
+        """The increment that would come next. `stem` is the setting `appendfilename`.
+
+        Never of a name that is history: that file is about to be deleted.
+        """
+        known = self.increments + self.history
+        sequence = max((file.sequence for file in known), default=0) + 1
         return LogFile(f"{stem}.{sequence}.incr.aof", sequence, INCREMENT)
 
     def next_base(self, stem: str, *, is_snapshot: bool) -> LogFile:

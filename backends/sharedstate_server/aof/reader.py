@@ -9,8 +9,10 @@ are ever executed, so that a transaction is there or is not.
 
 What a crash has cut off is cut off for good: the last file that holds anything may end in
 the middle of a unit, and loses what is no whole one, if `aof-load-truncated` allows it.
-That is reported, with the offset. Anything else that is wrong stops the loading with an
-`AofError`, for whoever loads around damage has lost data without knowing which.
+That is reported, with the offset; and where whole commands stand behind the tear, as they
+do behind a length that is wrong, what is cut off is kept beside the log. Anything else
+that is wrong stops the loading with an `AofError`, for whoever loads around damage has
+lost data without knowing which.
 
 Keys do not expire meanwhile, whatever the time is (`Engine.has_come`): the log says when
 they did. The commands behind a key's deadline still find it, and must.
@@ -21,8 +23,8 @@ from __future__ import annotations
 import os
 from time import perf_counter
 
-from sharedstate_server.aof.errors import AofError
-from sharedstate_server.aof.folder import cut_off
+from sharedstate_server.aof.errors import AofError, snapshot_advice
+from sharedstate_server.aof.folder import cut_off, keep_end
 from sharedstate_server.aof.parsing import (
     PORTION_BYTES,
     QuickParser,
@@ -31,7 +33,7 @@ from sharedstate_server.aof.parsing import (
     whole_units,
 )
 from sharedstate_server.aof.replay import CannotReplayError, Replay
-from sharedstate_server.aof.units import Trouble, units_of
+from sharedstate_server.aof.units import Trouble, has_commands_behind, units_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,7 +103,8 @@ class LogReader:
         self._replay.begin_file()
         with open(path, "rb") as opened:
             start = 0
-            if opened.read(len(_SNAPSHOT)) == _SNAPSHOT:
+            # One that is damaged in front is no file of commands.
+            if opened.read(len(_SNAPSHOT)) == _SNAPSHOT or file.is_snapshot:
                 start = yield from self._load_snapshot(opened, path)
             commands = _CommandFile(opened, path, start, self._replay)
             try:
@@ -122,7 +125,9 @@ class LogReader:
                 source, self._engine, checksum=self._checksum, keeps_expired=True
             )
         except RdbError as error:
-            raise AofError(path, error.reason, offset=error.offset) from error
+            advice = snapshot_advice(path)
+            offset = error.offset
+            raise AofError(path, error.reason, offset=offset, advice=advice) from error
         return source.offset
 
     def _settle_trouble(self, path: str, trouble: Trouble, *, is_last: bool) -> None:
@@ -137,11 +142,27 @@ class LogReader:
             advice = "Set aof-load-truncated to yes, to have them cut off"
             raise AofError(path, trouble.reason, offset=offset, advice=advice)
         try:
+            kept = _keep_commands_behind(path, offset)
             cut_off(path, offset)
         except OSError as error:
             reason = f"{trouble.reason}, and cannot be cut off: {error.strerror}"
-            raise AofError(path, reason, offset=offset) from error
-        self._tell(f"{path} ended abruptly: {trouble.reason}, and were cut off at {offset}")
+            advice = "Nothing was changed: see that the folder can be written"
+            raise AofError(path, reason, offset=offset, advice=advice) from error
+        told = f"{path} ended abruptly: {trouble.reason}, and were cut off at {offset}"
+        if kept:
+            told += (
+                ". This is more than a crash leaves: whole commands stand in what was cut"
+                f" off. It was kept in {kept}"
+            )
+        self._tell(told)
+
+
+def _keep_commands_behind(path: str, offset: int) -> str:
+    """Keep what is to be cut off, if a crash has not left it. Returns where it is."""
+    with open(path, "rb") as file:
+        if not has_commands_behind(file, offset):
+            return ""
+    return keep_end(path, offset)
 
 
 class _CommandFile:

@@ -5,7 +5,8 @@ is refused if it is none that can stand in a log, because it neither writes nor 
 others are to be taken: a log that holds it is no log of ours, nor of Redis's.
 
 Commands that fail are counted, and the first one is told of: they failed as well when
-they were written, or what they depend on is not there.
+they were written, or what they depend on is not there. A database that is not there stops
+the loading.
 
 Transactions need nothing here: who calls passes whole units only, and nobody looks at the
 data in between.
@@ -74,7 +75,7 @@ class Replay:
                     raise CommandFailure(wrong_arity(argv[0]))
                 handler(session, argv)
             except CommandFailure as failure:
-                self._note_failure(argv, failure)
+                self._note_failure(argv, failure, place)
             if engine.pending:
                 engine.settle(session.db.index, argv)
         self.done += len(commands)
@@ -83,11 +84,15 @@ class Replay:
         self._known[name] = known = admit(name, place)
         return known
 
-    def _note_failure(self, argv: list[bytes], failure: CommandFailure) -> None:
+    def _note_failure(self, argv: list[bytes], failure: CommandFailure, place: int) -> None:
+        shown = b" ".join(word[:_SHOWN_BYTES] for word in argv[:3])
+        told = f"{shown!r}: {failure.text.decode('latin-1')}"
+        if argv[0].upper() == b"SELECT":
+            # What follows would come into another database.
+            raise CannotReplayError(place, f"{told} (see the setting `databases`)")
         self.failed += 1
         if self.failed == 1:
-            shown = b" ".join(word[:_SHOWN_BYTES] for word in argv[:3])
-            self.first_failure = f"{shown!r}: {failure.text.decode('latin-1')}"
+            self.first_failure = told
 
 
 def admit(name: bytes, place: int = 0) -> Known:

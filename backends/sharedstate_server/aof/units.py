@@ -12,21 +12,34 @@ believes a length only as far as the file goes. Some 4 µs for a small command.
 from __future__ import annotations
 
 import os
+import re
+from itertools import islice
+
+from sharedstate_memory.commands.registry import lookup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-# `*1048576` and `$536870912` are the longest headers that can mean anything.
+# More than any effect has: one may name every member of a set, or hold what a setting of
+# `proto-max-bulk-len` lets in. The file's size is what bounds the memory.
 _MAX_HEADER_BYTES = 32
-_MAX_WORDS = 1024 * 1024
-_MAX_WORD_BYTES = 512 * 1024 * 1024
+_MAX_WORDS = 2**31 - 1
+_MAX_WORD_BYTES = 2**32
 
 # Longer annotations are none.
 _MAX_LINE_BYTES = 1024
 
 _BLOCK_BYTES = 64 * 1024
+
+# `*2147483647`, `$4294967296` and three line ends.
+_BEGINNING = re.compile(rb"\r\n\*[1-9]\d{0,9}\r\n\$\d{1,10}\r\n")
+_LONGEST_BEGINNING = 28
+_END = b"\r\n"
+
+# So many beginnings are tried: the first is one, where a length was wrong.
+_MOST_TRIES = 1000
 
 # What an annotation of the time begins with.
 _TIME = b"#TS:"
@@ -98,6 +111,49 @@ def units_of(file: BinaryIO, start: int = 0) -> Iterator[Unit]:
 
 def _torn(start: int, size: int) -> Trouble:
     return Trouble(start, f"the last {size - start} bytes are no whole unit", is_torn=True)
+
+
+def has_commands_behind(file: BinaryIO, start: int) -> bool:
+    """Whether whole commands stand behind a tear, that of the unit which begins at
+    `start`. A crash leaves none there; a length that is wrong does, since all that follows
+    passes for a part of one word. So does the lost end of a transaction: then commands
+    that nobody knows stand in it.
+    """
+    size = os.fstat(file.fileno()).st_size
+    file.seek(start)
+    reader = CommandReader(file, start, size)
+    try:
+        while argv := reader.command():
+            if lookup(argv[0]) is None:
+                return True
+    except (CutError, BadError):
+        # The tear: behind it, it is to be found where the next command begins.
+        pass
+    beginnings = _beginnings(file, reader.offset)
+    return any(_is_command(file, at, size) for at in islice(beginnings, _MOST_TRIES))
+
+
+def _beginnings(file: BinaryIO, start: int) -> Iterator[int]:
+    """Where something stands, behind an offset, that looks like a command's beginning."""
+    at, kept = start, b""
+    while True:
+        file.seek(at + len(kept))
+        if not (block := file.read(_BLOCK_BYTES)):
+            return
+        data = kept + block
+        for found in _BEGINNING.finditer(data):
+            yield at + found.start() + len(_END)
+        # Half a beginning may be in this block, and half in the next.
+        kept = data[-_LONGEST_BEGINNING:]
+        at += len(data) - len(kept)
+
+
+def _is_command(file: BinaryIO, at: int, size: int) -> bool:
+    file.seek(at)
+    try:
+        return bool(CommandReader(file, at, size).command())
+    except (CutError, BadError):
+        return False
 
 
 class CutError(Exception):

@@ -12,13 +12,13 @@ from sharedstate_server.data_folder import DataFolder, FolderInUseError, refuse_
 from sharedstate_server.tools.examining import examine_file, examine_log
 from sharedstate_server.tools.findings import UNREADABLE
 from sharedstate_server.tools.meter import Meter
-from sharedstate_server.tools.places import NothingFoundError, parts_of
+from sharedstate_server.tools.places import NothingFoundError, loads_of, parts_of
 from sharedstate_server.tools.repairing import (
     CannotRepairError,
     LogRepair,
     SnapshotRepair,
 )
-from sharedstate_server.tools.reports import report
+from sharedstate_server.tools.reports import report, report_loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sharedstate_server.tools.findings import FileFindings, LogFindings
-    from sharedstate_server.tools.places import Part
+    from sharedstate_server.tools.places import Loads, Part
 
 SOUND, DAMAGED = 0, 1
 
@@ -47,7 +47,7 @@ def check(path: str, *, fix: bool, yes: bool, json: bool) -> int:
         if not fix:
             _refuse_used(path, parts)
         found = [(part, _examine(part)) for part in parts]
-        _show([each for _, each in found], json=json)
+        _show([each for _, each in found], loads_of(path), json=json)
         damaged = [(part, each) for part, each in found if each.damage is not None]
         if not damaged:
             return SOUND
@@ -113,19 +113,24 @@ def _size_of(part: Part) -> int:
         return sum(entry.stat().st_size for entry in entries if entry.is_file())
 
 
-def _show(found: Sequence[FileFindings | LogFindings], *, json: bool) -> None:
+def _show(
+    found: Sequence[FileFindings | LogFindings], loads: Loads | None, *, json: bool
+) -> None:
     if json:
         from sharedstate.cli.output import write_json
 
         document: dict[str, Any] = {
             "sound": all(each.damage is None for each in found),
             "found": [each.as_json() for each in found],
+            "loads": loads and loads.as_json(),
         }
         write_json(document)
         return
     for each in found:
         for line in report(each):
             click.echo(line)
+    for line in () if loads is None else report_loads(loads):
+        click.echo(line)
 
 
 def _repair(part: Part, found: FileFindings | LogFindings, *, yes: bool) -> bool:
@@ -153,7 +158,7 @@ def _plan(part: Part, found: FileFindings | LogFindings) -> LogRepair | Snapshot
         return SnapshotRepair(found)  # type: ignore[arg-type]
     if part.log is None and not damage.sound_bytes and not part.path.endswith(".aof"):
         raise CannotRepairError("Nothing in this file is known: it stays as it is")
-    return LogRepair(damage, part.log)
+    return LogRepair(found, part.log)
 
 
 def _confirm() -> bool:

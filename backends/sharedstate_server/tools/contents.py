@@ -23,7 +23,14 @@ from sharedstate_server.aof.folder import LogFolder
 from sharedstate_server.aof.manifest import BASE, LogFile, Manifest
 from sharedstate_server.data_folder import FolderInUseError
 from sharedstate_server.tools.meter import Meter
-from sharedstate_server.tools.places import NothingFoundError, Part, parts_of
+from sharedstate_server.tools.places import (
+    NothingFoundError,
+    Part,
+    head_of,
+    misfit,
+    named,
+    parts_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +65,9 @@ def open_contents(path: str, *, tell: Callable[[str], None]) -> Contents:
     is writing it, and `OSError`.
     """
     part = _choose(path, tell)
+    reason = misfit(part.path, head_of(part.path)) if part.log is None else ""
+    if reason:
+        return NoContents(part.path, reason)
     if part.is_snapshot and not _is_preamble(part.path):
         return SnapshotContents(part.path)
     try:
@@ -67,6 +77,13 @@ def open_contents(path: str, *, tell: Callable[[str], None]) -> Contents:
             f"{error.strerror}: take what it has by its URL, or a copy of the folder"
         ) from error
     return LogContents(part, tell)
+
+
+def describe_damage(error: RdbError | AofError, path: str) -> str:
+    """What is wrong with the contents of a path: the file, the place, and the reason."""
+    file = error.path if isinstance(error, AofError) else path
+    place = "" if error.offset is None else f" at byte {error.offset}"
+    return f"{file}: damaged{place}: {error.reason}"
 
 
 def _choose(path: str, tell: Callable[[str], None]) -> Part:
@@ -93,6 +110,18 @@ def _is_preamble(path: str) -> bool:
     return any(source.aux.get(mark) == b"1" for mark in _PREAMBLE_MARKS)
 
 
+class NoContents:
+    """A file that holds no data, as its beginning tells."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self._reason = reason
+
+    def items(self) -> Iterator[Item]:
+        """As `Contents` says: damage, and nothing before it."""
+        raise AofError(self.path, self._reason, offset=0)
+
+
 class SnapshotContents:
     """The contents of a snapshot, read anew each time."""
 
@@ -101,7 +130,7 @@ class SnapshotContents:
 
     def items(self) -> Iterator[Item]:
         """As `Contents` says."""
-        with open(self.path, "rb") as file:
+        with named(self.path), open(self.path, "rb") as file:
             source = RdbSource(file)
             yield from entries(source)
             if not source.is_at_end:
@@ -116,7 +145,8 @@ class LogContents:
         self._error: AofError | None = None
         self._engine = _new_engine()
         try:
-            self._load(part, tell)
+            with named(self.path):
+                self._load(part, tell)
         except AofError as error:
             self._error = error
 

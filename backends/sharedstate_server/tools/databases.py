@@ -22,7 +22,7 @@ class Databases:
 
     def __init__(self, backend: Backend, words: Sequence[str]) -> None:
         self._backend = backend
-        self._chosen = dict(map(_pair, words))
+        self._chosen = _chosen(words)
         self._home = _home_of(backend)
         self._found: dict[int, int] = {}
 
@@ -45,6 +45,13 @@ class Databases:
         self._found[database] = to
         return to
 
+    def require_found(self) -> None:
+        """All of a file was seen: see that it had what was chosen. Raises `ConfigError`."""
+        for database in self._chosen.keys() - self._found.keys():
+            raise ConfigError(
+                f"the file has no keys in database {database}: nothing was written"
+            )
+
     def _target(self, database: int) -> int:
         if self._chosen:
             return self._chosen[database]
@@ -65,6 +72,15 @@ class Databases:
                 f"the store has no database {database} ({error}): nothing was written; "
                 f"--db FROM:TO takes one database of the file, into one of the store"
             ) from error
+
+
+def _chosen(words: Sequence[str]) -> dict[int, int]:
+    chosen: dict[int, int] = {}
+    for begin, end in map(_pair, words):
+        if begin in chosen:
+            raise ConfigError(f"--db: database {begin} is named twice: restore it twice")
+        chosen[begin] = end
+    return chosen
 
 
 def _pair(words: str) -> tuple[int, int]:

@@ -16,9 +16,10 @@ from sharedstate_memory.rdb.errors import RdbError
 from sharedstate_memory.rdb.walk import Library
 from sharedstate_memory.replies import CommandFailure
 from sharedstate_server.aof.errors import AofError
-from sharedstate_server.tools.contents import open_contents
+from sharedstate_server.tools.contents import describe_damage, open_contents
 from sharedstate_server.tools.examining import library_name
 from sharedstate_server.tools.json_form import encoder, form_of
+from sharedstate_server.tools.places import log_around, named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def dump(
     comes before the damage is written. Raises `ConfigError` and `OSError`.
     """
     is_wanted = _filter(match, db)
+    if output is not None:
+        _refuse_replacing(path, output)
     contents = open_contents(path, tell=_tell)
     line_of = _json_line() if json else _listed_line
     with _writing_to(output) as file:
@@ -67,8 +70,8 @@ def _write(
                 file.write(line_of(item).encode("utf-8"))
     except (RdbError, AofError) as error:
         file.flush()
-        place = "" if error.offset is None else f" at byte {error.offset}"
-        _tell(f"damaged{place}: {error.reason}; what comes before is written")
+        told = describe_damage(error, contents.path)
+        _tell(f"{told}; what comes before is written")
         return DAMAGED
     file.flush()
     return WHOLE
@@ -144,20 +147,41 @@ def _shown(data: bytes) -> str:
 # -- where it goes
 
 
+def _refuse_replacing(path: str, output: str) -> None:
+    """See to it that nothing takes the place of what is read, or comes between its files.
+    Raises `ConfigError`.
+    """
+    target, source = os.path.realpath(output), os.path.realpath(path)
+    log = None if os.path.isdir(source) else log_around(source)
+    if log is not None:
+        source = log.path
+    if target == source or target.startswith(os.path.join(source, "")):
+        raise ConfigError(
+            f"-o: {output} is, or lies in, what is to be read ({path}): use another place"
+        )
+
+
 @contextmanager
 def _writing_to(path: str | None) -> Iterator[IO[bytes]]:
-    """The file to write to: stdout, or one that appears at its path when it is whole."""
+    """The file to write to: stdout, or one that appears at its path when it is whole. What
+    is there and no file, such as a pipe, is written to.
+    """
     if path is None:
         yield sys.stdout.buffer
         return
-    temporary = f"{path}.{os.getpid()}.part"
-    with open(temporary, "xb") as file:
-        try:
+    if os.path.exists(path) and not os.path.isfile(path):
+        with named(path), open(path, "wb") as file:
             yield file
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    os.replace(temporary, path)
+        return
+    temporary = f"{path}.{os.getpid()}.part"
+    with named(path, instead_of=temporary):
+        with open(temporary, "xb") as file:
+            try:
+                yield file
+            except BaseException:
+                os.unlink(temporary)
+                raise
+        os.replace(temporary, path)
 
 
 def _tell(message: str) -> None:

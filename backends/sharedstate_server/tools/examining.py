@@ -32,7 +32,12 @@ from sharedstate_server.tools.findings import (
     LogFindings,
     SnapshotFindings,
 )
-from sharedstate_server.tools.places import SNAPSHOT_MAGIC, is_log
+from sharedstate_server.tools.places import (
+    SNAPSHOT_MAGIC,
+    is_log,
+    misfit,
+    named,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,16 +65,17 @@ def examine_file(
     """Look at a file. What it is says its content, where nobody else knows
     (`is_snapshot`). `on_bytes` is told how many bytes were read. Raises `OSError`.
     """
-    with open(path, "rb") as file:
+    with named(path), open(path, "rb") as file:
         found = FileFindings(path, os.fstat(file.fileno()).st_size)
         head = file.read(len(SNAPSHOT_MAGIC))
+        reason = misfit(path, head, is_snapshot=is_snapshot)
         if is_snapshot is None:
             is_snapshot = path.endswith(".rdb") and not is_log(head)
-        if head.startswith(SNAPSHOT_MAGIC) or is_snapshot:
+        if reason:
+            kind = UNREADABLE if is_snapshot else DAMAGED
+            found.damage = Damage(path, reason, offset=0, kind=kind)
+        elif head.startswith(SNAPSHOT_MAGIC) or is_snapshot:
             _examine_snapshot(file, found, on_bytes)
-        elif head and not is_log(head):
-            reason = f"neither a snapshot (REDIS…) nor commands (*…): it begins {head!r}"
-            found.damage = Damage(path, reason, offset=0)
         else:
             _examine_commands(file, 0, found, on_bytes)
     return found
@@ -215,7 +221,7 @@ def examine_log(
         before = done
         looked_at = examine_file(
             log.path_of(file),
-            is_snapshot=bool(size) and file.name.endswith(".rdb"),
+            is_snapshot=file.is_snapshot,
             on_bytes=lambda read, before=before: on_bytes(before + read),  # type: ignore[misc]
         )
         found.files.append(looked_at)

@@ -19,7 +19,8 @@ from sharedstate_memory.rdb import format as form
 from sharedstate_memory.rdb.checksum import START, crc64
 from sharedstate_server.aof.folder import cut_off, sync_folder
 from sharedstate_server.aof.manifest import BASE, Manifest
-from sharedstate_server.tools.findings import UNKNOWN, UNREADABLE
+from sharedstate_server.tools.findings import UNKNOWN, UNREADABLE, LogFindings
+from sharedstate_server.tools.places import named
 from sharedstate_server.tools.remainder import SHOWN_COMMANDS, Remainder
 
 TYPE_CHECKING = False
@@ -28,14 +29,9 @@ if TYPE_CHECKING:
 
     from sharedstate_server.aof.folder import LogFolder
     from sharedstate_server.aof.manifest import LogFile
-    from sharedstate_server.tools.findings import Damage, FileFindings
+    from sharedstate_server.tools.findings import FileFindings
 
 _BLOCK_BYTES = 1 << 20
-
-_ADVICE = (
-    "This cannot be repaired by cutting. Put a backup in its place; "
-    "`sharedstate check FILE --fix` on a damaged snapshot writes what can be read of it"
-)
 
 
 class CannotRepairError(Exception):
@@ -47,13 +43,16 @@ class LogRepair:
 
     leaves_damage = False
 
-    def __init__(self, damage: Damage, log: LogFolder | None) -> None:
+    def __init__(self, found: FileFindings | LogFindings, log: LogFolder | None) -> None:
+        damage = found.damage
+        if damage is None or damage.kind == UNREADABLE:
+            raise CannotRepairError(_advice_on_base(found))
+        if damage.offset is None:
+            raise CannotRepairError(_advice_on_file(damage.path))
         self._damage = damage
         self._log = log
         self._kept: Manifest | None = None
         self._dropped: tuple[LogFile, ...] = ()
-        if damage.offset is None or damage.kind == UNREADABLE:
-            raise CannotRepairError(_ADVICE)
         if log is not None:
             self._split(log, log.read_manifest() or Manifest())
 
@@ -61,7 +60,7 @@ class LogRepair:
         """Find out which files of the log come behind the one that is cut."""
         paths = [log.path_of(file) for file in manifest.files]
         if self._damage.path not in paths:
-            raise CannotRepairError(_ADVICE)
+            raise CannotRepairError(_advice_on_file(self._damage.path))
         files = manifest.files[: paths.index(self._damage.path) + 1]
         self._dropped = manifest.files[len(files) :]
         increments = tuple(file for file in files if file.kind != BASE)
@@ -84,7 +83,8 @@ class LogRepair:
         path = self._damage.path
         copy = copy_beside(path)
         yield f"the damaged file was copied to {copy}"
-        cut_off(path, self._damage.sound_bytes)
+        with named(path):
+            cut_off(path, self._damage.sound_bytes)
         yield f"{path} was cut after {self._damage.sound_bytes:,} bytes"
         if self._log is not None and self._kept is not None and self._dropped:
             self._log.replace_manifest(self._kept)
@@ -140,6 +140,27 @@ class SnapshotRepair:
         yield f"To use it: mv {path} {self._path}, while no server runs"
 
 
+def _advice_on_base(found: FileFindings | LogFindings) -> str:
+    """What to do about a log whose base is a damaged snapshot: the last one looked at."""
+    file = found.files[-1] if isinstance(found, LogFindings) else found
+    if file.snapshot is None or not file.snapshot.keys:
+        return (
+            f"This cannot be repaired by cutting, and nothing of {file.path} can be read: "
+            "put a backup in its place"
+        )
+    return (
+        "This cannot be repaired by cutting. Put a backup in its place; `sharedstate check "
+        f"{file.path} --fix` writes what can be read of it to a file beside it"
+    )
+
+
+def _advice_on_file(path: str) -> str:
+    """What to do about a file that says nothing of the log, or is not there."""
+    if not os.path.exists(path):
+        return f"{path} is missing, and cannot be made anew: put it back from a backup"
+    return f"This cannot be repaired by cutting: put {path} back from a backup"
+
+
 def _describe(remainder: Remainder) -> Iterator[str]:
     count = remainder.commands
     least = "" if remainder.is_whole else "at least "
@@ -160,8 +181,9 @@ def copy_beside(path: str) -> str:
     """
     copy = _free_name(f"{path}.damaged")
     try:
-        shutil.copy2(path, copy)
-        _sync(copy)
+        with named(copy):
+            shutil.copy2(path, copy)
+            _sync(copy)
     except OSError:
         _remove(copy)
         raise
@@ -172,7 +194,7 @@ def _write_beginning(path: str, new: str, size: int, *, has_sum: bool) -> None:
     """Write the first bytes of a snapshot as one that ends there."""
     total = START
     try:
-        with open(path, "rb") as file, open(new, "xb") as written:
+        with named(new), open(path, "rb") as file, open(new, "xb") as written:
             while size:
                 block = file.read(min(size, _BLOCK_BYTES))
                 if not block:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         FileFindings,
         SnapshotFindings,
     )
+    from sharedstate_server.tools.places import Loads
 
 # So many sorts of commands are named; of the others, the count.
 _SHOWN_COMMANDS = 8
@@ -41,13 +42,24 @@ def _log(found: LogFindings) -> Iterator[str]:
         yield f"{damage.path}: {damage}"
 
 
+def report_loads(loads: Loads) -> Iterator[str]:
+    """What a server would load, in lines."""
+    if loads.log is None:
+        yield f"{loads.folder}: a server loads {loads.snapshot}: there is no log"
+        return
+    newer = ", which is newer" if loads.snapshot_is_newer else ""
+    yield f"{loads.folder}: a server that keeps a log (appendonly yes) loads {loads.log},"
+    yield f"  not {loads.snapshot}{newer}: to have that, move {loads.log_place} away"
+
+
 def _file(found: FileFindings) -> Iterator[str]:
     yield f"{found.path}: {found.size:,} bytes"
     if found.snapshot is not None:
         yield from _snapshot(found.snapshot)
     if found.commands is not None:
         yield from _commands(found.commands)
-    yield "  sound" if found.damage is None else f"  {found.damage}"
+    sound = "sound" if found.size else "sound, and empty"
+    yield f"  {sound if found.damage is None else found.damage}"
 
 
 def _snapshot(found: SnapshotFindings) -> Iterator[str]:

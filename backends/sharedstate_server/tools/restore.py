@@ -20,7 +20,7 @@ from sharedstate.errors import BackendError, CommandError, ConfigError
 from sharedstate_memory.rdb.errors import RdbError
 from sharedstate_memory.rdb.walk import Library
 from sharedstate_server.aof.errors import AofError
-from sharedstate_server.tools.contents import open_contents
+from sharedstate_server.tools.contents import describe_damage, open_contents
 from sharedstate_server.tools.databases import Databases
 from sharedstate_server.tools.examining import library_name
 from sharedstate_server.tools.key_commands import without_expired
@@ -152,7 +152,7 @@ class _Restoring:
             raise RefusedError(
                 f"{error} has appeared meanwhile: stopped after {self._done()}. {_GO_ON}"
             ) from error
-        except (BackendError, CommandError):
+        except (BackendError, CommandError, KeyboardInterrupt):
             _tell(f"stopped after {self._done()}. {_GO_ON}")
             raise
 
@@ -189,9 +189,17 @@ class _Restoring:
                     if len(names) >= _ASKED_AT_ONCE:
                         self._ask(database, waiting.pop(database))
         except (RdbError, AofError) as error:
-            raise RefusedError(_describe_damage(error)) from error
+            raise RefusedError(self._describe_damage(error)) from error
+        self._databases.require_found()
         for database, names in waiting.items():
             self._ask(database, names)
+
+    def _describe_damage(self, error: RdbError | AofError) -> str:
+        path = self._contents.path
+        return (
+            f"{describe_damage(error, path)}. Nothing was written. "
+            f"`sharedstate check {path} --fix` says what can be done, and asks first"
+        )
 
     def _ask(self, database: int, names: list[bytes]) -> None:
         writer = KeyWriter(self._backend, REFUSE, selects=self._databases.selects)
@@ -296,14 +304,6 @@ def _libraries(contents: Contents) -> Iterator[Library]:
         if not isinstance(item, Library):
             return
         yield item
-
-
-def _describe_damage(error: RdbError | AofError) -> str:
-    place = "" if error.offset is None else f" at byte {error.offset}"
-    return (
-        f"damaged{place}: {error.reason}. Nothing was written; `sharedstate check --fix` "
-        "repairs what can be repaired, and says what is lost by it"
-    )
 
 
 def _by_database(written: Counter[tuple[int, str]]) -> dict[str, dict[str, int]]:

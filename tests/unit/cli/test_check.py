@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
@@ -19,6 +21,7 @@ from sharedstate_server.data_folder import DataFolder
 from sharedstate_server.tools.examining import examine_file, examine_log
 from sharedstate_server.tools.places import log_in
 from tests.data_files import FAR_MS, LOG, PAST_MS, VARIED, snapshot_of, write_log
+from tests.privileges import without_privilege
 from tests.unit.server.started import client
 
 Command = Callable[..., Any]
@@ -238,3 +241,107 @@ def test_deadlines_of_any_size_can_be_told(run: Command, tmp_path: Path) -> None
     path = tmp_path / "dump.rdb"
     path.write_bytes(snapshot_of([("SET", "k", "v", "PXAT", 2**62), ("SET", "l", FAR_MS)]))
     assert run("check", str(path)).code == 0
+
+
+# -- what is no data, or may not be read
+
+
+@pytest.mark.parametrize("command", ["check", "dump", "restore"])
+def test_what_is_no_regular_file_is_refused_at_once(
+    run: Command, tmp_path: Path, command: str
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for path in (str(fifo), "/dev/null", "/dev/zero"):
+        store = ("--url", "server://127.0.0.1:1") if command == "restore" else ()
+        ended = run(command, path, *store)
+        assert ended.code == 2
+        assert f"{path} is no regular file" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "told"),
+    [
+        ("dump.rdb", 1, "damaged at byte 0: the file is empty"),
+        ("backup", 1, "damaged at byte 0: the file is empty"),
+        ("appendonly.aof", 0, "sound, and empty"),
+    ],
+)
+def test_an_empty_file_is_called_empty(
+    run: Command, tmp_path: Path, name: str, code: int, told: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"")
+    ended = run("check", str(path))
+    assert ended.code == code
+    assert f"  {told}\n" in ended.out
+    assert "version" not in ended.out
+    assert run("dump", str(path)).code == code
+
+
+def test_a_base_that_has_become_empty_is_damage(run: Command, tmp_path: Path) -> None:
+    log = write_log(tmp_path, LOG, base=snapshot_of(VARIED))
+    base = log / "appendonly.aof.1.base.rdb"
+    base.write_bytes(b"")
+    ended = run("check", str(tmp_path), "--fix", "--yes")
+    assert ended.code == 1
+    assert "is empty" in ended.out
+    assert str(base) in ended.out.splitlines()[-1]
+    assert "backup" in ended.out.splitlines()[-1]
+    assert "the log is sound" not in ended.out
+
+
+@pytest.mark.parametrize("command", ["check", "dump"])
+@pytest.mark.parametrize("name", ["appendonly.aof.1.incr.aof", "appendonly.aof.manifest"])
+def test_a_file_that_may_not_be_read_is_named_and_not_called_damaged(
+    tmp_path: Path, name: str, command: str
+) -> None:
+    path = write_log(tmp_path, LOG) / name
+    path.chmod(0)
+    ended = subprocess.run(
+        [*without_privilege(), sys.executable, "-m", "sharedstate", command, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "1000"},
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert f"{path}: Permission denied" in ended.stderr
+    assert "damaged" not in ended.stdout + ended.stderr
+
+
+# -- which of them a server would load
+
+
+def test_of_a_log_and_a_snapshot_it_says_which_a_server_would_load(
+    run: Command, dump_file: Path
+) -> None:
+    folder = dump_file.parent
+    log = write_log(folder, LOG)
+    os.utime(log / "appendonly.aof.1.incr.aof", (1, 1))
+    ended = run("check", str(folder))
+    manifest = log / "appendonly.aof.manifest"
+    assert f"a server that keeps a log (appendonly yes) loads {manifest}" in ended.out
+    assert f"not {dump_file}, which is newer: to have that, move {log} away" in ended.out
+    loads = {"appendonly yes": str(manifest), "appendonly no": str(dump_file)}
+    assert run("check", str(folder), "--json").data["loads"] == loads
+
+
+def test_of_a_log_that_never_began_and_a_snapshot_the_snapshot_is_loaded(
+    run: Command, dump_file: Path
+) -> None:
+    log = dump_file.parent / "appendonlydir"
+    log.mkdir()
+    (log / "appendonly.aof.1.incr.aof").write_bytes(b"")
+    ended = run("check", str(dump_file.parent))
+    assert f"a server loads {dump_file}" in ended.out
+    loads = run("check", str(dump_file.parent), "--json").data["loads"]
+    assert set(loads.values()) == {str(dump_file)}
+
+
+def test_where_there_is_nothing_to_choose_nothing_is_said_of_it(
+    run: Command, dump_file: Path
+) -> None:
+    assert "loads" not in run("check", str(dump_file.parent)).out
+    write_log(dump_file.parent, LOG)
+    assert "loads" not in run("check", str(dump_file)).out

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import errno
+import importlib
+import io
 import json
 import tracemalloc
 from collections.abc import Callable
@@ -16,6 +19,9 @@ from sharedstate_server.tools.contents import open_contents
 from tests.data_files import FAR_MS, LIBRARY, VARIED, log_of, snapshot_of, write_log
 
 Command = Callable[..., Any]
+
+# The module: the package has its function by the same name.
+dumping = importlib.import_module("sharedstate_server.tools.dump")
 
 
 def lines(text: str) -> list[Any]:
@@ -187,3 +193,78 @@ def test_a_snapshot_is_not_held_in_memory(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 3_000_000
+
+
+# -- where it goes
+
+
+def test_a_dump_never_takes_the_place_of_what_it_is_made_of(
+    run: Command, dump_file: Path
+) -> None:
+    folder = dump_file.parent
+    log = write_log(folder, log_of(VARIED))
+    increment = log / "appendonly.aof.1.incr.aof"
+    link = folder / "link"
+    link.symlink_to(log)
+    before = {path: path.read_bytes() for path in (dump_file, increment)}
+    for source, output in (
+        (dump_file, dump_file),
+        (dump_file, folder / "link" / ".." / "dump.rdb"),
+        (folder, increment),
+        (folder, folder / "new.json"),
+        (log, link / increment.name),
+        (log / "appendonly.aof.manifest", increment),
+        (increment, log / "appendonly.aof.manifest"),
+    ):
+        ended = run("dump", str(source), "-o", str(output))
+        assert ended.code == 2, (source, output)
+        assert f"{output} is, or lies in, what is to be read" in ended.err
+    assert before == {path: path.read_bytes() for path in before}
+    assert not (folder / "new.json").exists()
+
+
+def test_an_output_that_cannot_be_written_is_named_as_it_was_given(
+    run: Command, dump_file: Path
+) -> None:
+    ended = run("dump", str(dump_file), "-o", "/nonexistent/x")
+    assert ended.code == 1
+    assert ended.err == "sharedstate: /nonexistent/x: No such file or directory\n"
+
+
+def test_a_full_disk_is_told_with_the_file_and_leaves_no_part(
+    run: Command, dump_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def full_to_write(path: str, mode: str) -> Full:
+        Path(path).touch()
+        return Full()
+
+    monkeypatch.setattr(dumping, "open", full_to_write, raising=False)
+    ended = run("dump", str(dump_file), "-o", str(tmp_path / "out"))
+    assert ended.code == 1
+    assert ended.err == f"sharedstate: {tmp_path / 'out'}: No space left on device\n"
+    assert sorted(tmp_path.iterdir()) == [dump_file]
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(
+    run: Command, dump_file: Path
+) -> None:
+    link = dump_file.parent / "null"
+    link.symlink_to("/dev/null")
+    assert run("dump", str(dump_file), "-o", str(link)).code == 0
+    assert link.is_symlink()
+
+
+def test_damage_is_told_with_the_file_and_what_is_no_data_as_what_it_is(
+    run: Command, dump_file: Path
+) -> None:
+    dump_file.write_bytes(dump_file.read_bytes()[:-30])
+    assert f"{dump_file}: damaged at byte" in run("dump", str(dump_file)).err
+    picture = dump_file.parent / "p.jpg"
+    picture.write_bytes(b"\xff\xd8\xff\xe0JFIF")
+    ended = run("dump", str(picture))
+    assert ended.code == 1
+    assert f"{picture}: damaged at byte 0: neither a snapshot (REDIS…)" in ended.err

@@ -194,10 +194,22 @@ def test_a_wrong_checksum_is_told_as_what_it_is(run: Command, dump_file: Path) -
 def test_a_damaged_base_is_not_cut(run: Command, tmp_path: Path) -> None:
     base = snapshot_of(VARIED)[:-20]
     log = write_log(tmp_path, LOG, base=base)
+    path = log / "appendonly.aof.1.base.rdb"
     ended = run("check", str(log), "--fix", "--yes")
     assert ended.code == 1
     assert "cannot be repaired by cutting" in ended.out
-    assert (log / "appendonly.aof.1.base.rdb").read_bytes() == base
+    assert f"`sharedstate check {path} --fix` writes what can be read of it" in ended.out
+    assert path.read_bytes() == base
+
+
+def test_of_a_base_in_which_no_key_is_whole_nothing_is_promised(
+    run: Command, tmp_path: Path
+) -> None:
+    log = write_log(tmp_path, LOG, base=snapshot_of(VARIED)[:12])
+    ended = run("check", str(log), "--fix", "--yes")
+    assert ended.code == 1
+    assert "can be read: put a backup in its place" in ended.out
+    assert "--fix" not in ended.out
 
 
 @pytest.mark.parametrize("name", ["appendonly.aof.1.incr.aof", "appendonly.aof.manifest"])
@@ -209,8 +221,22 @@ def test_a_log_with_a_file_missing_is_damaged_and_stays(
     left = sorted(log.iterdir())
     ended = run("check", str(log), "--fix", "--yes")
     assert ended.code == 1
-    assert "cannot be repaired by cutting" in ended.out
+    assert f"{log / name} is missing" in ended.out
+    assert "put it back from a backup" in ended.out
     assert sorted(log.iterdir()) == left
+
+
+@pytest.mark.parametrize("text", ["", "rubbish\n"])
+def test_a_manifest_that_says_nothing_is_to_come_from_a_backup(
+    run: Command, tmp_path: Path, text: str
+) -> None:
+    log = write_log(tmp_path, LOG)
+    manifest = log / "appendonly.aof.manifest"
+    manifest.write_text(text)
+    ended = run("check", str(log), "--fix", "--yes")
+    assert ended.code == 1
+    assert f"put {manifest} back from a backup" in ended.out
+    assert manifest.read_text() == text
 
 
 def test_a_command_of_no_log_is_damage_with_a_warning(run: Command, tmp_path: Path) -> None:

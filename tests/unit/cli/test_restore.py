@@ -14,6 +14,7 @@ from sharedstate.registry import get_registry
 from sharedstate.resolve import gather
 from sharedstate.testing.servers import BuiltInServer
 from sharedstate_server.tools.key_commands import PORTION_ELEMENTS, temporary_name
+from sharedstate_server.tools.key_writer import KeyWriter
 from tests.data_files import FAR_MS, PAST_MS, VARIED, log_of, snapshot_of, write_log
 
 Command = Callable[..., Any]
@@ -222,7 +223,8 @@ def test_a_damaged_file_is_refused_before_anything_is_written(
         path.write_bytes(whole[:size])
         ended = run("restore", str(path), "--url", server.url)
         assert ended.code == 1
-        assert "Nothing was written; `sharedstate check --fix`" in ended.err
+        assert f"{path}: damaged at byte" in ended.err
+        assert f"Nothing was written. `sharedstate check {path} --fix` says" in ended.err
     assert read(store, "DBSIZE") == 0
 
 
@@ -260,3 +262,37 @@ def test_a_store_that_is_full_tells_how_far_it_came_and_how_to_go_on(
         assert went_on.code == 0
         assert backend.execute(("DBSIZE",)) == count
         backend.close()
+
+
+def test_a_database_that_is_named_twice_or_is_not_in_the_file_is_refused(
+    store: Backend, restore: Command
+) -> None:
+    twice = restore(VARIED, "--db", "0:1", "--db", "0:2")
+    assert twice.code == 2
+    assert "--db: database 0 is named twice" in twice.err
+    absent = restore(VARIED, "--db", "3", "--db", "7")
+    assert absent.code == 2
+    assert "the file has no keys in database 7: nothing was written" in absent.err
+    assert read(store, "DBSIZE", database=3) == 0
+
+
+def test_a_database_whose_keys_have_all_expired_is_in_the_file(
+    store: Backend, restore: Command
+) -> None:
+    commands: list[Any] = [("SELECT", 7), ("SET", "k", "v", "PXAT", PAST_MS)]
+    ended = restore(commands, "--db", "7", "--json")
+    assert ended.code == 0
+    assert ended.data["expired"] == 1
+
+
+def test_who_interrupts_it_is_told_how_far_it_came_and_how_to_go_on(
+    store: Backend, restore: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(writer: KeyWriter) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(KeyWriter, "flush", interrupt)
+    ended = restore(VARIED)
+    assert ended.code == 130
+    assert "stopped after 0 of 9 keys. Every key is there wholly or not" in ended.err
+    assert "--skip-existing goes on" in ended.err

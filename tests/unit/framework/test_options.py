@@ -106,6 +106,22 @@ def test_a_relative_path_is_relative_to_where_it_was_given(tmp_path: Path) -> No
     assert check("path", "~/key") == str(Path.home() / "key")
 
 
+@pytest.mark.parametrize("value", [-1, -0.5, "-1s", timedelta(seconds=-1)])
+def test_a_negative_duration_is_told_so(value: object) -> None:
+    with pytest.raises(ConfigError, match="expected a duration that is not negative, got"):
+        check("duration", value)
+
+
+def test_a_duration_beyond_all_clocks_is_told_so() -> None:
+    with pytest.raises(ConfigError, match="expected a duration of at most 36600 days"):
+        check("duration", "40000d")
+
+
+def test_a_path_with_a_zero_character_is_none() -> None:
+    with pytest.raises(ConfigError, match="expected a path"):
+        check("path", "a\0b")
+
+
 def test_a_minimum_holds() -> None:
     spec = OptionSpec("int", 1, "For tests.", minimum=1)
     with pytest.raises(ConfigError, match="at least 1, got 0"):

@@ -20,6 +20,24 @@ def test_a_url_may_be_a_scheme_only() -> None:
     assert (address.scheme, address.host, address.path) == ("local", "", "")
 
 
+def test_an_option_stands_in_a_url_once() -> None:
+    with pytest.raises(ConfigError, match="'durability' more than once"):
+        parse_url("local:///x?durability=always&linger=1&durability=none")
+
+
+def test_a_repeated_password_is_not_shown() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_url("redis://h?password=abc&password=def")
+    assert "abc" not in str(caught.value)
+    assert "def" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["local:///a\0b", "local:///a%00b", "server://h\0:1"])
+def test_a_zero_character_is_in_no_address(url: str) -> None:
+    with pytest.raises(ConfigError, match="zero character"):
+        parse_url(url)
+
+
 def test_a_password_needs_no_user() -> None:
     address = parse_url("redis://:pw@host")
     assert (address.username, address.password) == (None, "pw")

@@ -215,6 +215,87 @@ def test_a_log_can_be_switched_on_while_running(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"early": "1", "late": "2", "later": "3"}
 
 
+def test_a_server_does_not_end_before_a_log_that_is_switched_on_has_its_data(
+    tmp_path: Path,
+) -> None:
+    with Saving(tmp_path, "--save", "") as server:
+        one = server.client
+        one.set("early", "1")
+        server.failpoint("aof.base-write", "error:EIO")
+        one.config_set("appendonly", "yes")
+        assert "Errors trying to SHUTDOWN" in server.refusal("SHUTDOWN")
+        assert "can't exit" in server.log
+        server.failpoint("aof.base-write", "off")
+        wait_until(lambda: (tmp_path / FOLDER / "appendonly.aof.manifest").exists(), 20)
+        assert server.end() == 0
+    assert contents(tmp_path) == {"early": "1"}
+
+
+@pytest.mark.parametrize("word", ["NOSAVE", "FORCE"])
+def test_a_server_that_must_end_does_so_without_its_log(tmp_path: Path, word: str) -> None:
+    with Saving(tmp_path, "--save", "") as server:
+        one = server.client
+        server.failpoint("aof.base-write", "error:EIO")
+        one.config_set("appendonly", "yes")
+        with pytest.raises(redis.ConnectionError):
+            one.execute_command("SHUTDOWN", word)
+        assert server.process.wait(SECONDS) == 0
+
+
+def test_a_blocked_client_takes_nothing_while_the_log_is_loaded_again(
+    tmp_path: Path,
+) -> None:
+    with Logging(tmp_path) as server:
+        one, waiting = server.client, server.client
+        one.rpush("k", "a")
+        one.lpop("k")
+        connection = waiting.connection_pool.get_connection()
+        connection.send_command("BLPOP", "k", "l", "0")
+        wait_until(lambda: one.info("clients")["blocked_clients"] == 1, SECONDS)
+        one.execute_command("DEBUG", "LOADAOF")
+        assert one.info("clients")["blocked_clients"] == 1
+        one.rpush("k", "b")
+        assert connection.read_response() == ["k", "b"]
+
+
+def test_a_log_that_is_switched_on_is_begun_at_once(tmp_path: Path) -> None:
+    with Saving(tmp_path, "--save", "") as server:
+        server.failpoint("aof.base-write", "delay:300")
+        pipeline = server.client.pipeline(transaction=False)
+        pipeline.config_set("appendonly", "yes").info("persistence").set("k", "v")
+        facts = pipeline.execute()[1]
+        assert facts["aof_rewrite_in_progress"] == 1
+        assert facts["aof_rewrite_scheduled"] == 0
+        wait_until(lambda: not server.persistence()["aof_rewrite_in_progress"], SECONDS)
+        server.end(signal.SIGKILL)
+    assert contents(tmp_path) == {"k": "v"}
+
+
+def test_a_log_that_a_transaction_switches_on_is_begun_behind_it(tmp_path: Path) -> None:
+    with Saving(tmp_path, "--save", "") as server:
+        pipeline = server.client.pipeline(transaction=True)
+        pipeline.set("k", "1").config_set("appendonly", "yes")
+        pipeline.info("persistence").set("l", "2")
+        assert pipeline.execute()[2]["aof_rewrite_scheduled"] == 1
+        manifest = tmp_path / FOLDER / "appendonly.aof.manifest"
+        wait_until(manifest.exists, SECONDS)
+        server.end(signal.SIGKILL)
+    assert contents(tmp_path) == {"k": "1", "l": "2"}
+
+
+def test_a_log_that_never_began_is_told_of_at_the_next_start(tmp_path: Path) -> None:
+    with Saving(tmp_path, "--save", "") as server:
+        server.failpoint("aof.base-write", "delay:60000")
+        server.client.config_set("appendonly", "yes")
+        server.client.set("k", "v")
+        server.end(signal.SIGKILL)
+    with Logging(tmp_path) as server:
+        assert "its server ended before its first base was written" in server.log
+        assert str(tmp_path / FOLDER) in server.log
+    with Logging(tmp_path) as server:
+        assert "first base was written" not in server.log
+
+
 def test_a_log_can_be_switched_off_while_running(tmp_path: Path) -> None:
     with Logging(tmp_path) as server:
         one = server.client
@@ -273,6 +354,42 @@ def test_a_snapshot_that_was_there_first_is_taken_over(tmp_path: Path) -> None:
 
 
 # Loading.
+
+
+def test_what_was_loaded_is_told_and_the_snapshot_that_was_not(tmp_path: Path) -> None:
+    with Logging(tmp_path) as server:
+        server.client.mset({"a": "1", "b": "2"})
+        server.client.save()
+        server.end()
+    with Logging(tmp_path) as server:
+        assert "DB loaded from append only file: " in server.log
+        assert f"seconds, 2 keys from {tmp_path / FOLDER}" in server.log
+        assert f"{tmp_path / 'dump.rdb'} was not loaded, because there" in server.log
+        server.end()
+    with Saving(tmp_path, "--appendonly", "no") as server:
+        assert "DB loaded from disk: " in server.log
+        assert f"seconds, 2 keys from {tmp_path / 'dump.rdb'}" in server.log
+        assert f"{tmp_path / FOLDER} was not loaded: appendonly is no" in server.log
+        server.end()
+    (tmp_path / "dump.rdb").unlink()
+    with Logging(tmp_path) as server:
+        assert "was not loaded" not in server.log
+
+
+@pytest.mark.parametrize("size", [0, 100])
+def test_a_base_that_lost_its_content_stops_the_start(tmp_path: Path, size: int) -> None:
+    with Logging(tmp_path) as server:
+        server.client.set("a", "1")
+        server.client.bgrewriteaof()
+        server.wait_for_rewrite()
+        server.end()
+    base = tmp_path / FOLDER / "appendonly.aof.2.base.rdb"
+    base.write_bytes(bytes(size))
+    ended = run(tmp_path, "--appendonly", "yes", "--port", "0", "--unixsocket", "s")
+    assert ended.returncode == 1
+    assert str(base) in ended.stdout
+    assert "a backup of the whole folder" in ended.stdout
+    assert base.stat().st_size == size
 
 
 def test_a_log_of_old_is_loaded_and_taken_over(tmp_path: Path) -> None:

@@ -37,6 +37,15 @@ def test_a_folder_in_use_is_refused_with_the_pid_of_who_has_it(
     assert not other.is_held
 
 
+def test_who_does_not_wait_is_refused_at_once(
+    folder: DataFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", pytest.fail)
+    folder.take(str(tmp_path))
+    with pytest.raises(FolderInUseError):
+        DataFolder().take(str(tmp_path), waits=False)
+
+
 def test_a_folder_that_was_left_is_free_and_clean(tmp_path: Path) -> None:
     one = DataFolder()
     one.take(str(tmp_path))

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import sharedstate
+from sharedstate_server.folders import lock_of
 from tests.unit.server.joined import (
     Joiner,
     joining,
@@ -219,3 +220,22 @@ def test_a_server_whose_folder_was_removed_ends_when_its_programs_have_left(
     state.ping()
     shutil.rmtree(folder)
     leave(state)
+
+
+def test_a_child_that_was_forked_meanwhile_does_not_keep_the_lock(tmp_path: Path) -> None:
+    """Another thread of the program may fork while this one joins."""
+    lock = lock_of(str(tmp_path))
+    assert lock.take(0.0)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(writer)
+        os.read(reader, 1)
+        os._exit(0)
+    lock.free()
+    try:
+        assert lock_of(str(tmp_path)).take(0.0)
+    finally:
+        os.close(reader)
+        os.close(writer)
+        os.waitpid(child, 0)

@@ -7,20 +7,25 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 import sharedstate
 from sharedstate.errors import BackendError, ConfigError
 from sharedstate.testing.background import wait_until
 from sharedstate.testing.servers import BuiltInServer
+from tests.privileges import without_privilege
 from tests.unit.server.joined import (
     Joiner,
+    has_ended,
     joining,
     kill_server,
     kill_servers,
     leave,
+    server_of,
     setting,
 )
 
@@ -90,20 +95,11 @@ import sharedstate
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 """
 
-# Nobody may not read where this Python is: all that is needed is imported before.
-READ_ONLY = """
-import os, sys
-import sharedstate
-import sharedstate_server.backend
-sharedstate.connect("memory://").close()
-os.setuid(NOBODY)
-"""
 
-
-def run(program: str, folder: Path) -> str:
+def run(program: str, folder: Path, *, by: tuple[str, ...] = ()) -> str:
     """What a program says that begins so, and connects to the folder."""
     return subprocess.run(
-        [sys.executable, "-c", program + SAYS_WHY, f"local://{folder}"],
+        [*by, sys.executable, "-c", program + SAYS_WHY, f"local://{folder}"],
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -118,17 +114,9 @@ def test_a_folder_that_takes_no_bytes_is_told_so(folder: Path) -> None:
     assert "cannot be written to: File too large" in said
 
 
-def test_a_read_only_folder_is_told_so(tmp_path: Path) -> None:
-    # Root may write where nobody may.
-    nobody = 65534 if os.geteuid() == 0 else os.geteuid()
-    folder = Path("/tmp", f"sharedstate-test-{os.getpid()}-{os.urandom(4).hex()}")
-    folder.mkdir()
-    try:
-        os.chown(folder, nobody, -1)
-        folder.chmod(0o500)
-        said = run(READ_ONLY.replace("NOBODY", str(nobody)), folder)
-    finally:
-        folder.rmdir()
+def test_a_read_only_folder_is_told_so(folder: Path) -> None:
+    folder.mkdir(mode=0o500)
+    said = run("import sys\nimport sharedstate\n", folder, by=without_privilege())
     assert said.startswith("ConfigError cannot use the folder")
     assert "Permission denied" in said
 
@@ -218,3 +206,27 @@ def test_a_program_may_require_that_a_server_keeps_its_data(
         assert state.ping() is not None
     with pytest.raises(ConfigError, match="lacks what is required: persistence"):
         sharedstate.connect(built_in_server.url, require={"persistence"})
+
+
+@pytest.mark.parametrize("durability", ["second", "always"])
+def test_a_server_whose_disk_takes_nothing_stays_until_it_does(
+    join: Joiner, folder: Path, durability: str
+) -> None:
+    state = join(linger=0.05, durability=durability)
+    state.counter("hits").add(1)
+    # The server's words are to fit in where the log does not.
+    state.map("big")["k"] = "x" * 100_000
+    server = psutil.Process(server_of(state))
+    _, hard = server.rlimit(psutil.RLIMIT_FSIZE)
+    (log,) = folder.glob("appendonlydir/*.incr.aof")
+    server.rlimit(psutil.RLIMIT_FSIZE, (log.stat().st_size, hard))
+    with suppress(sharedstate.SharedStateError):
+        state.counter("hits").add(1)
+    state.close()
+    words = folder / "server.log"
+    wait_until(lambda: "the server stays until the disk has taken it" in words.read_text())
+    assert not has_ended(server)
+    server.rlimit(psutil.RLIMIT_FSIZE, (hard, hard))
+    wait_until(lambda: has_ended(server))
+    assert words.read_text().count("the server stays") == 1
+    assert join().counter("hits").value == 2

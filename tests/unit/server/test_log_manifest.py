@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -105,6 +106,16 @@ def test_a_new_base_makes_history_of_all_but_what_followed_it() -> None:
     assert changed.without_history().history == ()
 
 
+def test_an_increment_is_not_named_as_one_that_is_to_be_deleted() -> None:
+    """A log that is off is rewritten to a base alone, and goes on when it is on again."""
+    manifest = parse(BASE + FIRST)
+    base = manifest.next_base("appendonly.aof", is_snapshot=True)
+    changed = manifest.with_base(base, ())
+    increment = changed.next_increment("appendonly.aof")
+    assert increment.name not in changed.names
+    assert increment.sequence > manifest.increments[-1].sequence
+
+
 @pytest.mark.parametrize(
     "place", ["aof.manifest", "aof.manifest-fsync", "aof.before-rename"]
 )
@@ -133,6 +144,22 @@ def test_files_without_a_manifest_are_not_begun_anew(folder: LogFolder) -> None:
         file.write(b"*1\r\n")
     with pytest.raises(AofError, match="there is no manifest"):
         folder.read_manifest()
+
+
+@pytest.mark.parametrize("text", ["", "garbage\n", BASE + BASE])
+def test_a_manifest_that_is_damaged_is_to_be_put_back(folder: LogFolder, text: str) -> None:
+    with open(folder.manifest_path, "w") as file:
+        file.write(text)
+    with pytest.raises(AofError, match="nor can `sharedstate check --fix`"):
+        folder.read_manifest()
+
+
+def test_what_the_system_refuses_is_no_damage(folder: LogFolder) -> None:
+    # Not a missing permission, which root has anyway.
+    os.mkdir(folder.manifest_path)
+    with pytest.raises(IsADirectoryError) as caught:
+        folder.read_manifest()
+    assert caught.value.filename == folder.manifest_path
 
 
 def test_orphans_are_what_looks_like_a_log_and_is_not_named(folder: LogFolder) -> None:

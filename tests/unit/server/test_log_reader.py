@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sharedstate_memory.engine import Engine
+from sharedstate_server import failpoints
 from sharedstate_server.aof.errors import AofError
 from sharedstate_server.aof.folder import LogFolder
 from sharedstate_server.aof.manifest import BASE, INCREMENT, LogFile, Manifest
@@ -62,6 +63,28 @@ def expected(cut: int) -> dict[bytes, bytes]:
     if cut >= len(LOG):
         data |= {b"a": b"2", b"c": b"3"}
     return data
+
+
+def test_a_command_of_very_many_words_may_be_cut_off_too(tmp_path: Path) -> None:
+    """What SPOP took from a big set is one command."""
+    many = b"*2000000\r\n$4\r\nSREM\r\n$1\r\ns\r\n$1\r\na\r\n"
+    loaded = Loaded(tmp_path, SET_A + many)
+    assert loaded.data == {b"a": b"1"}
+    assert (tmp_path / "appendonly.aof.1.incr.aof").read_bytes() == SET_A
+
+
+def test_a_word_may_be_longer_than_half_a_gigabyte(tmp_path: Path) -> None:
+    """As `proto-max-bulk-len` allows."""
+    loaded = Loaded(tmp_path, SET_A + b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$600000000\r\nv")
+    assert loaded.data == {b"a": b"1"}
+
+
+def test_a_database_that_is_not_there_stops_the_loading(tmp_path: Path) -> None:
+    """What follows would come into another one."""
+    elsewhere = pack_all([[b"SELECT", b"16"], [b"SET", b"a", b"of another"]])
+    with pytest.raises(AofError, match="SELECT 16") as caught:
+        Loaded(tmp_path, SET_A + elsewhere)
+    assert caught.value.offset == len(SET_A)
 
 
 @pytest.mark.parametrize("cut", range(len(LOG) + 1))
@@ -135,7 +158,7 @@ def test_empty_files_behind_a_cut_have_nothing_to_lose(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     loaded = Loaded(tmp_path, SET_A)
     missing = LogFile("gone.incr.aof", 9, INCREMENT)
-    with pytest.raises(AofError, match="No such file"):
+    with pytest.raises(AofError, match="and it is gone"):
         loaded.load(Manifest(None, (missing,)))
 
 
@@ -269,3 +292,99 @@ def _read_carefully(path: Path) -> tuple[list[Unit], Trouble | None]:
             # `extend` has kept what came before.
             return found, trouble
     return found, None
+
+
+# What is cut off, and is more than a crash leaves.
+
+
+@pytest.mark.parametrize("far", [0, 70_000])
+def test_whole_commands_behind_a_wrong_length_are_kept(tmp_path: Path, far: int) -> None:
+    big = pack_all([[b"SET", b"big", b"x" * 1000 + b"y" * far]])
+    wrong = big.replace(b"$%d" % (1000 + far), b"$9000000")
+    end = wrong + (SET_A + SET_B) * 10
+    loaded = Loaded(tmp_path, SET_A + end)
+    assert loaded.data == {b"a": b"1"}
+    kept = tmp_path / "appendonly.aof.1.incr.aof.cut"
+    assert kept.read_bytes() == end
+    assert (tmp_path / "appendonly.aof.1.incr.aof").read_bytes() == SET_A
+    assert f"the last {len(end)} bytes" in loaded.told[0]
+    assert "whole commands stand in what was cut" in loaded.told[0]
+    assert str(kept) in loaded.told[0]
+
+
+def test_what_was_kept_before_stays(tmp_path: Path) -> None:
+    wrong = SET_B.replace(b"$1", b"$9999", 1)
+    Loaded(tmp_path, SET_A + wrong + SET_A)
+    Loaded(tmp_path, SET_A + wrong + SET_B)
+    kept = sorted(path.name for path in tmp_path.glob("*.cut*"))
+    assert kept == [f"appendonly.aof.1.incr.aof.cut{end}" for end in ("", ".2")]
+    assert (tmp_path / kept[0]).read_bytes() == wrong + SET_A
+
+
+def test_a_transaction_whose_end_is_damaged_is_kept(tmp_path: Path) -> None:
+    end = UNIT.replace(b"EXEC", b"EXEX") + SET_B
+    assert Loaded(tmp_path, SET_A + end).data == {b"a": b"1"}
+    assert (tmp_path / "appendonly.aof.1.incr.aof.cut").read_bytes() == end
+
+
+@pytest.mark.parametrize("zeros", [0, 4096])
+@pytest.mark.parametrize("cut", range(len(LOG) + 1))
+def test_what_a_crash_leaves_is_not_kept(tmp_path: Path, cut: int, zeros: int) -> None:
+    Loaded(tmp_path, LOG[:cut] + bytes(zeros))
+    assert [path.name for path in tmp_path.iterdir()] == ["appendonly.aof.1.incr.aof"]
+
+
+@pytest.mark.parametrize("place", ["aof.cut-write", "aof.cut-fsync"])
+def test_what_cannot_be_kept_is_not_cut_off(tmp_path: Path, place: str) -> None:
+    damaged = SET_A + SET_B.replace(b"$1", b"$9999", 1) + SET_A
+    failpoints.arm(place, "error:ENOSPC")
+    try:
+        with pytest.raises(AofError, match=r"No space left .* Nothing was changed"):
+            Loaded(tmp_path, damaged)
+    finally:
+        failpoints.arm(place, "off")
+    path = tmp_path / "appendonly.aof.1.incr.aof"
+    assert path.read_bytes() == damaged
+    assert [*tmp_path.iterdir()] == [path]
+
+
+# Bases that are no snapshots any more, and files that cannot be read.
+
+
+@pytest.mark.parametrize("size", [0, 1, 512])
+@pytest.mark.parametrize("increment", [b"", SET_A])
+def test_a_snapshot_without_content_is_damage_and_stays(
+    tmp_path: Path, size: int, increment: bytes
+) -> None:
+    base = LogFile("appendonly.aof.1.base.rdb", 1, BASE)
+    loaded = Loaded(tmp_path, increment)
+    increments = (LogFile("appendonly.aof.1.incr.aof", 1, INCREMENT),)
+    (tmp_path / base.name).write_bytes(bytes(size))
+    with pytest.raises(AofError, match=r"base\.rdb.* a backup of the whole folder"):
+        loaded.load(Manifest(base, increments))
+    assert (tmp_path / base.name).stat().st_size == size
+
+
+def test_a_base_of_commands_may_be_empty(tmp_path: Path) -> None:
+    loaded = Loaded(tmp_path, SET_A)
+    base = LogFile("appendonly.aof.1.base.aof", 1, BASE)
+    (tmp_path / base.name).write_bytes(b"")
+    loaded.load(Manifest(base, (LogFile("appendonly.aof.1.incr.aof", 1, INCREMENT),)))
+    assert loaded.data == {b"a": b"1"}
+
+
+def test_what_cutting_cannot_repair_is_not_said_to_be_repaired(tmp_path: Path) -> None:
+    loaded = Loaded(tmp_path, SET_A)
+    missing = LogFile("gone.incr.aof", 9, INCREMENT)
+    with pytest.raises(AofError, match="nor can `sharedstate check --fix`"):
+        loaded.load(Manifest(None, (missing,)))
+
+
+def test_a_snapshot_that_is_damaged_is_not_said_to_be_repaired_in_its_place(
+    tmp_path: Path,
+) -> None:
+    loaded = Loaded(tmp_path, SET_A)
+    base = LogFile("appendonly.aof.1.base.rdb", 1, BASE)
+    (tmp_path / base.name).write_bytes(b"REDIS0011\xfa")
+    with pytest.raises(AofError, match="to a new file, and leaves the log as it is"):
+        loaded.load(Manifest(base))

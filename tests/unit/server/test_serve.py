@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import sharedstate
+from sharedstate.errors import ConfigError
+from tests.unit.server.joined import joining
 from tests.unit.server.started import WAIT_SECONDS, client, free_port
 
 _SERVE = (sys.executable, "-m", "sharedstate", "serve")
@@ -116,6 +119,87 @@ def test_wrong_usage_has_a_code_of_its_own(tmp_path: Path) -> None:
     code, said = refusal(tmp_path, "--max-clients", "0")
     assert code == 2
     assert "expected a number from 1 on, got '0'" in said
+
+
+@pytest.mark.parametrize(
+    ("level", "pair"),
+    [
+        ("always", "appendonly=no"),
+        ("none", "appendonly=no"),
+        ("none", "appendfsync=always"),
+        ("always", "APPENDFSYNC=no"),
+    ],
+)
+def test_a_durability_that_other_arguments_rule_out_is_wrong_usage(
+    tmp_path: Path, level: str, pair: str
+) -> None:
+    words = ("--dir", "d", "--durability", level, "--set", pair)
+    code, said = refusal(tmp_path, *words)
+    assert code == 2
+    assert f"--durability {level}" in said
+    assert pair.partition("=")[0].lower() in said
+
+
+def test_a_file_may_rule_a_durability_out_too(tmp_path: Path) -> None:
+    (tmp_path / "x.conf").write_text("appendonly no\n")
+    words = ("--dir", "d", "--durability", "second", "--config", "x.conf")
+    code, said = refusal(tmp_path, *words)
+    assert code == 2
+    assert "appendonly no" in said
+
+
+def test_a_durability_wins_over_a_file_and_may_be_said_twice(tmp_path: Path) -> None:
+    (tmp_path / "x.conf").write_text("appendfsync no\n")
+    words = ("--durability", "always", "--set", "appendfsync=always")
+    with serving(tmp_path, "--dir", "d", *words, "--config", "x.conf"):
+        shown = client(path=tmp_path / "d" / "server.sock").config_get("appendfsync")
+        assert shown == {"appendfsync": "always"}
+
+
+def test_a_folder_that_is_served_already_is_told_with_the_way_out(tmp_path: Path) -> None:
+    with serving(tmp_path, "--dir", "d"):
+        code, said = refusal(tmp_path, "--dir", "d")
+    assert code == 1
+    assert f"the folder {tmp_path / 'd'} is in use by a server, pid " in said
+    assert f"local://{tmp_path / 'd'} start one" in said
+    assert "End them" in said
+
+
+def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "d").touch()
+    code, said = refusal(tmp_path, "--dir", "d")
+    assert code == 1
+    assert f"{tmp_path / 'd'} is a file" in said
+
+
+def test_a_program_may_require_that_a_served_folder_keeps_its_data(
+    tmp_path: Path,
+) -> None:
+    url = f"local://{tmp_path / 'd'}"
+    with serving(tmp_path, "--dir", "d", "--set", "appendonly=no"):
+        with sharedstate.connect(url) as state:
+            assert state.ping() is not None
+        with pytest.raises(ConfigError, match="lacks what is required: persistence"):
+            sharedstate.connect(url, require={"persistence"})
+    with (
+        serving(tmp_path, "--dir", "d"),
+        sharedstate.connect(url, require={"persistence"}) as state,
+    ):
+        assert state.ping() is not None
+
+
+def test_a_program_may_require_that_a_folder_of_its_own_keeps_its_data(
+    tmp_path: Path,
+) -> None:
+    with joining(tmp_path / "d") as join:
+        assert join(require={"persistence"}).ping() is not None
+
+
+def test_a_program_is_told_that_its_folder_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "d").touch()
+    for path in (tmp_path / "d", tmp_path / "d" / "inner"):
+        with pytest.raises(ConfigError, match=f"{path} is a file, or lies in one"):
+            sharedstate.connect(f"local://{path}")
 
 
 def test_every_place_is_told(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from sharedstate.testing.background import wait_until
+from sharedstate_server import data_folder
 from tests.unit.server.saving import RULES, SECONDS, Saving
 from tests.unit.server.started import WAIT_SECONDS, run
 
@@ -244,7 +245,12 @@ class TestFolders:
             Saving(tmp_path, *RULES),
             Saving(other, "--save", "", "--dir", str(tmp_path)) as second,
         ):
-            assert second.refusal("SAVE") == ""
+            for words in (("SAVE",), ("BGSAVE",)):
+                began_at = time.monotonic()
+                told = second.refusal(*words)
+                # Nobody is served meanwhile.
+                assert time.monotonic() - began_at < data_folder.WAIT_SECONDS / 2
+                assert f"the folder {tmp_path} is in use by another server, pid" in told
             assert "in use by another server" in second.log
             assert "in use" in second.refusal("CONFIG", "SET", "save", "1 1")
 
@@ -277,6 +283,29 @@ class TestFolders:
         server.client.set("k", "v")
         server.end()
         assert {path.name for path in server.folder.iterdir()} == {"log", "s.lock"}
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("SAVE",),
+            ("BGSAVE",),
+            ("CONFIG", "SET", "save", "1 1"),
+            ("CONFIG", "SET", "appendonly", "yes"),
+        ],
+    )
+    def test_who_needs_a_folder_in_use_is_told_by_whom(
+        self, tmp_path: Path, words: tuple[str, ...]
+    ) -> None:
+        other = tmp_path / "other"
+        other.mkdir()
+        with (
+            Saving(tmp_path, *RULES) as first,
+            Saving(other, "--save", "", "--dir", str(tmp_path)) as second,
+        ):
+            told = second.refusal(*words)
+            assert (
+                f"{tmp_path} is in use by another server, pid {first.process.pid}" in told
+            )
 
 
 class TestSettings:
