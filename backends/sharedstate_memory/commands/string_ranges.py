@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # Whatever the setting says, strings up to this length are allowed.
 _ALWAYS_ALLOWED_BYTES = 1024 * 1024
+_LONGEST_LOGGED_BYTES = 4 * 1024**3
 
 
 @command("STRLEN")
@@ -78,7 +79,11 @@ def overwritten(old: bytes, offset: int, part: bytes) -> bytes:
 
 
 def longest_string(session: Session) -> int:
-    """How many bytes a key may hold."""
+    """How many bytes a key may hold. What a log says may have been written when more was
+    allowed.
+    """
+    if session.engine.is_loading:
+        return _LONGEST_LOGGED_BYTES
     most_bytes: int = session.engine.settings["proto-max-bulk-len"]
     return most_bytes
 

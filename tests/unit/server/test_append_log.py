@@ -31,6 +31,22 @@ def test_a_clean_end_leaves_everything(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"k": "v"}
 
 
+def test_strings_that_were_allowed_when_they_were_written_are_loaded(
+    tmp_path: Path,
+) -> None:
+    half = "x" * 1024 * 1024
+    with Logging(tmp_path) as server:
+        for _ in range(2):
+            server.client.append("k", half)
+        server.client.setrange("l", 2 * len(half), "end")
+        server.end(signal.SIGKILL)
+    with Logging(tmp_path, "--proto-max-bulk-len", "1mb") as server:
+        assert server.client.strlen("k") == 2 * len(half)
+        assert server.client.strlen("l") == 2 * len(half) + 3
+        with pytest.raises(redis.ResponseError, match="exceeds maximum allowed size"):
+            server.client.append("k", "x")
+
+
 def test_without_a_log_nothing_of_it_is_imported(tmp_path: Path) -> None:
     with Saving(tmp_path, "--save", "") as server:
         maps = Path(f"/proc/{server.process.pid}/maps").read_text()
