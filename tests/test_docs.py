@@ -69,6 +69,19 @@ def test_the_map_names_every_file_and_no_other(folder: str) -> None:
     assert [name for name in named if not (ROOT / folder / name).exists()] == []
 
 
+def test_the_map_names_every_file_of_what_is_kept_on_disk_and_no_other() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    section = text.partition("#### ")[2].partition("\n### ")[0]
+    named = set(re.findall(r"\b[a-z_]+\.py\b", section))
+    packages = (
+        "sharedstate_memory/rdb",
+        "sharedstate_server/aof",
+        "sharedstate_server/tools",
+    )
+    files = [path for each in packages for path in (ROOT / "backends" / each).glob("*.py")]
+    assert {path.name for path in files} - {"__init__.py"} == named
+
+
 def test_the_commands_of_the_readme_are_targets_of_the_makefile() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")

@@ -1,12 +1,13 @@
 """The event loop: file events, time events, and what is to be done soon.
 
 One thread turns the loop. A turn is: wait until a file is ready or a timer is due, call
-the handlers of the ready files, then the timers, then what was put off (`soon`), and then
-`on_turn_end`. A handler never blocks and never takes longer than a slice; whoever has
-more to do puts the rest off, so that everyone else gets a turn in between.
+the handlers of the ready files, then what was put off (`soon`), then `on_files_done`
+(what was read is processed) and `on_turn_end` (replies leave), then the timers. A handler
+never blocks and never takes longer than a slice; whoever has more to do puts the rest
+off, so that everyone else gets a turn in between.
 
-    while running:  poll ──> file handlers ──> soon ──> turn end ──> due timers ──┐
-                      ^───────────────────────────────────────────────────────────┘
+    while running:  poll ─> file handlers ─> soon ─> files done ─> turn end ─> due timers ─┐
+                      ^────────────────────────────────────────────────────────────────────┘
 
 **Before it sleeps.** Being woken takes longer than most turns. When several files were
 ready in a turn, more are likely to be soon: then the loop gives others the processor and
