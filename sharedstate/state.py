@@ -12,16 +12,16 @@ process, over its own connections; it is closed when the last of them is gone.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from sharedstate.config import check_text
+from sharedstate.handles import Handles
 from sharedstate.registry import get_registry
 from sharedstate.requirements import check_capabilities, check_modules
 from sharedstate.structures.base import StructureContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from datetime import timedelta
     from types import TracebackType
     from typing import TypeAlias
 
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from sharedstate.config import Settings
     from sharedstate.hookspecs import LockRecord
     from sharedstate.serializers import Serializer
-    from sharedstate.structures.counter import Counter, FloatCounter
-    from sharedstate.structures.lock import Lock
-    from sharedstate.structures.map import Map
-    from sharedstate.structures.queue import Queue
 
     Factory: TypeAlias = Callable[[StructureContext, Mapping[str, object]], Any]
 
@@ -42,11 +38,7 @@ SCAN_COUNT = 500
 """Keys that one step of SCAN looks at: some 100 µs of the store's time."""
 
 
-# Options that have their default do not travel.
-_LOCK_DEFAULTS = {"strategy": None, "ttl": 30.0, "renew": True, "on_lost": None}
-
-
-class State:
+class State(Handles):
     """Shared state over one backend. Made by `connect`; a context manager.
 
     Safe for threads. Picklable where other processes can reach the data; `NotSupported`
@@ -84,77 +76,6 @@ class State:
         except BaseException:
             backend.close()
             raise
-
-    @overload
-    def map(
-        self, name: str, *, key: type[str] = ..., serializer: str | None = None
-    ) -> Map[str, Any]: ...
-    @overload
-    def map(
-        self, name: str, *, key: type[int], serializer: str | None = None
-    ) -> Map[int, Any]: ...
-    @overload
-    def map(
-        self, name: str, *, key: type[bytes], serializer: str | None = None
-    ) -> Map[bytes, Any]: ...
-    @overload
-    def map(
-        self, name: str, *, key: type[Any], serializer: str | None = None
-    ) -> Map[Any, Any]: ...
-    def map(
-        self, name: str, *, key: type[Any] = str, serializer: str | None = None
-    ) -> Map[Any, Any]:
-        """The map of a name. `key` is the type of its keys: `str`, `int`, `bytes`, or
-        `object` for any that the serializer takes. No round trip."""
-        options: dict[str, object] = {} if key is str else {"key": key}
-        handle: Map[Any, Any] = self._make(
-            "map", name, _with_serializer(options, serializer)
-        )
-        return handle
-
-    def counter(self, name: str) -> Counter:
-        """The counter of a name: whole numbers of 64 bits. No round trip."""
-        handle: Counter = self._make("counter", name, {})
-        return handle
-
-    def float_counter(self, name: str) -> FloatCounter:
-        """The counter of floats of a name. No round trip."""
-        handle: FloatCounter = self._make("float_counter", name, {})
-        return handle
-
-    def queue(
-        self, name: str, *, maxsize: int = 0, serializer: str | None = None
-    ) -> Queue[Any]:
-        """The queue of a name. `maxsize` bounds it for every producer; 0 is no bound.
-        No round trip."""
-        options: dict[str, object] = {"maxsize": maxsize} if maxsize else {}
-        handle: Queue[Any] = self._make(
-            "queue", name, _with_serializer(options, serializer)
-        )
-        return handle
-
-    def lock(
-        self,
-        name: str,
-        *,
-        strategy: str | None = None,
-        ttl: float | timedelta = 30.0,
-        renew: bool = True,
-        on_lost: Callable[[Lock], object] | None = None,
-        **options: object,
-    ) -> Lock:
-        """The lock of a name: held by one at a time, on a lease of `ttl` seconds.
-
-        The lease is renewed while the lock is held, unless `renew` is False; `on_lost`
-        is called when it ended all the same. Further options are the strategy's, by
-        default that of the settings. No round trip.
-        """
-        given = {"strategy": strategy, "ttl": ttl, "renew": renew, "on_lost": on_lost}
-        for option, value in given.items():
-            if value != _LOCK_DEFAULTS[option]:
-                options[option] = value
-        handle: Lock = self._make("lock", name, options)
-        return handle
 
     def structure(self, kind: str, name: str, **options: object) -> Any:
         """A structure of any kind that a plugin provides, by name. No round trip.
@@ -299,15 +220,6 @@ class State:
             yield from keys
             if cursor == b"0":
                 return
-
-
-def _with_serializer(
-    options: dict[str, object], serializer: str | None
-) -> dict[str, object]:
-    """Options hold only what differs from the default: they travel in every pickle."""
-    if serializer is not None:
-        options["serializer"] = serializer
-    return options
 
 
 def _attach(settings: Settings) -> State:
