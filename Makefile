@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.installed
 URL ?= local://
 
-.PHONY: demo test check lint bench bench-server bench-persistence compatibility fuzz soak clean
+.PHONY: demo test check lint bench bench-server bench-persistence bench-locks compatibility fuzz soak linearizability clean
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -48,6 +48,11 @@ SOAK_KILLS ?= 100
 soak: $(READY) ## Kill the server again and again, and check what it kept: make soak [SOAK_KILLS=100]
 	SOAK_KILLS=$(SOAK_KILLS) $(BIN)/python -m tests.faults.soak
 
+LINEARIZABILITY_SECONDS ?= 60
+
+linearizability: $(READY) ## Workers, faults, and the checker: make linearizability [LINEARIZABILITY_SECONDS=60]
+	LINEARIZABILITY_SECONDS=$(LINEARIZABILITY_SECONDS) $(BIN)/python -m pytest tests/linearizability
+
 compatibility: $(READY) ## Write the tables of docs/compatibility.md from the command table
 	$(BIN)/python -m tests.compatibility
 
@@ -59,6 +64,10 @@ bench-server: $(READY) ## The built-in server beside redis-server: rates, latenc
 
 bench-persistence: $(READY) ## What keeping data costs, beside redis-server: files, rates, latency, memory
 	$(BIN)/python benchmarks/persistence.py
+
+bench-locks: $(READY) ## Locks beside those of redis-py, python-redis-lock, pottery and Manager
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	$(BIN)/python benchmarks/locks.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks .fuzz dist build

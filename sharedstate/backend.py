@@ -27,7 +27,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -58,23 +58,33 @@ class Capability(StrEnum):
     """The data outlives the store's process."""
     REPLICATION = "replication"
     """The store may have replicas, and WAIT tells how many have a write."""
+    SLOTS = "slots"
+    """The store is spread over nodes, and one step has keys of one slot: `slots.py`."""
+    SESSIONS = "sessions"
+    """A process can bind scripts to a connection, which the store runs when the process is
+    gone, and again and again as long as it is there (`SupportsSessions`)."""
 
 
 class Script:
     """A Lua script, named for messages. Scripts that change nothing are repeatable.
 
     A script reads its keys from KEYS and everything else from ARGV, touches no key that
-    is not in KEYS, and takes its time from the store.
+    is not in KEYS, and takes its time from the store. Only one that changes no data, or
+    that a holder must be able to run after it lost its lock, is not `fenced`: it runs
+    unchecked in a block of `lock.fencing`.
     """
 
-    __slots__ = ("body", "name", "repeatable", "sha")
+    __slots__ = ("body", "fenced", "name", "repeatable", "sha")
 
-    def __init__(self, name: str, body: str, *, repeatable: bool = False) -> None:
+    def __init__(
+        self, name: str, body: str, *, repeatable: bool = False, fenced: bool = True
+    ) -> None:
         import hashlib  # 2.5 ms, and not every program runs a script
 
         self.name = name
         self.body = body
         self.repeatable = repeatable
+        self.fenced = fenced
         self.sha = hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()
 
     def __repr__(self) -> str:
@@ -151,6 +161,75 @@ class Subscription(ABC):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class BackendSession(ABC):
+    """A connection that stands for its process: while it is open, the process is there.
+
+    Scripts are bound to it by name. When the process is gone (or has closed the session),
+    the store runs the *end* of each binding; while it is there, each *keep* now and then.
+    A connection that was cut, rather than closed by the process, ends nothing: the store
+    drops what was bound to it, and leases decide.
+
+    A session that broke stays broken: whoever wants another opens one. It keeps no backend
+    alive, belongs to the process that opened it, and is safe for threads. A signal handler
+    that comes in the middle of a call of its own thread gets a `BackendError`.
+    """
+
+    @abstractmethod
+    def bind(
+        self,
+        name: str,
+        *,
+        end: Script,
+        keys: Sequence[Key],
+        arguments: Sequence[Argument] = (),
+        keep: Script | None = None,
+        keep_every: float | None = None,
+    ) -> None:
+        """Bind two scripts with their keys and arguments, in the place of what had the
+        name.
+
+        `keep` runs every `keep_every` seconds; without them, nothing does. Replies are
+        thrown away; what fails is in the log of the store. One round trip; more on the
+        first use of a script. Raises `BackendError` when the session broke, and
+        `BackendTimeout` when the answer did not come in time: then it may be bound or not,
+        and the session goes on.
+        """
+
+    @abstractmethod
+    def unbind(self, *names: str) -> None:
+        """Forget bindings without running anything; those that are not there too. One round
+        trip. Raises as `bind` does.
+        """
+
+    @abstractmethod
+    def is_open(self) -> bool:
+        """Whether the connection is open, as far as this side knows. No round trip."""
+
+    @abstractmethod
+    def check(self) -> bool:
+        """Whether the session has been open all the time, by the store's word. One round
+        trip. False if it broke; raises `BackendTimeout` if no answer came in time.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection: the store runs the ends. Twice is fine."""
+
+
+@runtime_checkable
+class SupportsSessions(Protocol):
+    """A backend that has sessions, if it has `Capability.SESSIONS`."""
+
+    def open_session(self, identity: str = "") -> BackendSession:
+        """Open a session. Two round trips; more where one logs in.
+
+        Only one session at a time has an identity: what the one before it had bound, whose
+        connection may still look open to the store, is forgotten without running anything.
+        Raises `NotSupported` where there are no sessions, `BackendError` when the store is
+        not reached.
+        """
 
 
 class Backend(ABC):

@@ -5,7 +5,8 @@ place of which.
 The form is that of `key_specs.py`: a heading, and below it the names it is true of.
 
 Source: https://redis.io/docs/latest/commands/ and
-https://redis.io/docs/latest/develop/reference/command-tips/, as of Redis 7.0.
+https://redis.io/docs/latest/develop/reference/command-tips/, as of Redis 7.0. The group
+`sharedstate` is of commands that Redis has not, and its versions are ours.
 """
 
 from __future__ import annotations
@@ -186,6 +187,8 @@ scripting 7.0.0
     EVAL_RO EVALSHA_RO FCALL FCALL_RO FUNCTION FUNCTION|DELETE FUNCTION|DUMP
     FUNCTION|FLUSH FUNCTION|HELP FUNCTION|KILL FUNCTION|LIST FUNCTION|LOAD
     FUNCTION|RESTORE FUNCTION|STATS
+sharedstate 0.1.0
+    SESSION SESSION|BIND SESSION|HELP SESSION|IDENTIFY SESSION|LIST SESSION|UNBIND
 connection 1.0.0
     AUTH ECHO PING QUIT SELECT
 connection 2.4.0

@@ -7,7 +7,7 @@ that there are none, or that they move (`movablekeys`). A category that follows 
 is not written (`commands._IMPLIED`).
 
 Source: https://redis.io/docs/latest/commands/, as of Redis 7.0; CLIENT SETINFO and
-NO-TOUCH as of 7.2, and the expiry of hash fields as of 7.4.
+NO-TOUCH as of 7.2, and the expiry of hash fields as of 7.4. SESSION is ours.
 """
 
 from __future__ import annotations
@@ -190,6 +190,7 @@ FCALL -3 0 0 0 noscript stale skip_monitor no_mandatory_keys movablekeys
 FCALL_RO -3 0 0 0 readonly noscript stale skip_monitor no_mandatory_keys movablekeys
 FUNCTION -2 0 0 0
 SCRIPT -2 0 0 0
+SESSION -2 0 0 0
 AUTH -2 0 0 0 noscript loading stale fast no_auth allow_busy @connection
 CLIENT -2 0 0 0
 ECHO 2 0 0 0 loading stale fast @connection
@@ -306,6 +307,11 @@ SCRIPT|FLUSH -2 0 0 0 noscript @scripting
 SCRIPT|HELP 2 0 0 0 loading stale @scripting
 SCRIPT|KILL 2 0 0 0 noscript allow_busy @scripting
 SCRIPT|LOAD 3 0 0 0 noscript stale @scripting
+SESSION|BIND -7 0 0 0 noscript no_mandatory_keys movablekeys
+SESSION|HELP 2 0 0 0 loading stale @scripting
+SESSION|IDENTIFY 3 0 0 0 noscript @scripting
+SESSION|LIST 2 0 0 0 noscript @scripting
+SESSION|UNBIND -3 0 0 0 noscript @scripting
 SLOWLOG|GET -2 0 0 0 admin loading stale
 SLOWLOG|HELP 2 0 0 0 loading stale
 SLOWLOG|LEN 2 0 0 0 admin loading stale

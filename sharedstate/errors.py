@@ -20,8 +20,16 @@ the same situation, ours is also one of those, so that a program that moves over
     ├── NotANumber (TypeError)            what is stored there cannot be added to
     ├── LockError (RuntimeError)
     │   ├── LockNotOwned                  released by one who does not hold it
+    │   │   └── PermitNotHeld (ValueError) … permits of a bounded semaphore
     │   ├── LockTimeout (TimeoutError)    not granted within the time given
-    │   └── LockLost                      the lease ended while it was held
+    │   ├── LockLost                      the lease ended while it was held
+    │   ├── UpgradeError                  a reader wants to write, and would block itself
+    │   ├── DeadlockError                 a wait that could never end
+    │   └── StaleToken                    a write came from a holder that others followed
+    ├── BrokenBarrierError (threading's)  a barrier will not let its parties pass
+    ├── RunFailed (RuntimeError)          what was to run once has failed, and stays so
+    ├── NotDone (LookupError)             what is to run once has not been done yet
+    ├── Conflict                          a transaction lost to others too often
     ├── QueueEmpty (queue.Empty)
     ├── QueueFull (queue.Full)
     ├── QueueShutDown                     also `queue.ShutDown` where Python has it
@@ -32,6 +40,7 @@ from __future__ import annotations
 
 import queue
 import sys
+import threading
 
 
 class SharedStateError(Exception):
@@ -123,6 +132,28 @@ class NotANumber(SharedStateError, TypeError):
     """What is stored cannot be counted with: it is not a number, or not a whole one."""
 
 
+class Conflict(SharedStateError):
+    """A transaction was tried as often as it may be: others came between each time.
+
+    Nothing was written. `attempts` is how often it was tried, and `structures` says over
+    what.
+    """
+
+    def __init__(
+        self, message: str, *, attempts: int = 0, structures: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.attempts = attempts
+        self.structures = structures
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_conflict, (str(self), self.attempts, self.structures)
+
+
+def _rebuild_conflict(message: str, attempts: int, structures: tuple[str, ...]) -> Conflict:
+    return Conflict(message, attempts=attempts, structures=structures)
+
+
 class LockError(SharedStateError, RuntimeError):
     """A lock was used in a way that its state does not allow."""
 
@@ -131,12 +162,75 @@ class LockNotOwned(LockError):
     """The lock is not held by the one who wants to release or renew it."""
 
 
+class PermitNotHeld(LockNotOwned, ValueError):
+    """A bounded semaphore was released more often than this handle has acquired it."""
+
+
 class LockTimeout(LockError, TimeoutError):
     """The lock was not granted within the time given. The message names the holder."""
 
 
 class LockLost(LockError):
     """The lease ended while the lock was held: another may have held it since."""
+
+
+class UpgradeError(LockError):
+    """A thread that reads under a read-write lock asked to write: it would block itself."""
+
+
+class DeadlockError(LockError):
+    """Waiting would never end: the lock's owner waits, in the end, for this thread.
+
+    The message names each process, lock and place. Nothing was acquired.
+    """
+
+
+class StaleToken(LockError):
+    """A fenced write was refused, and changed nothing: a later holder has come before it.
+
+    `lock` is the name of the lock, `token` what the write carried, `highest` the token
+    that the structure has seen.
+    """
+
+    def __init__(self, message: str, *, lock: str, token: int, highest: int) -> None:
+        super().__init__(message)
+        self.lock = lock
+        self.token = token
+        self.highest = highest
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_stale_token, (str(self), self.lock, self.token, self.highest)
+
+
+def _rebuild_stale_token(message: str, lock: str, token: int, highest: int) -> StaleToken:
+    return StaleToken(message, lock=lock, token=token, highest=highest)
+
+
+class BrokenBarrierError(SharedStateError, threading.BrokenBarrierError):
+    """The barrier is broken, or was broken or reset while this party waited."""
+
+
+class RunFailed(SharedStateError, RuntimeError):
+    """The function of a `Once` raised, here or elsewhere, and its failure is kept.
+
+    `error_type` is the qualified name of what it raised, and `reason` its message.
+    """
+
+    def __init__(self, message: str, *, error_type: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_run_failed, (str(self), self.error_type, self.reason)
+
+
+def _rebuild_run_failed(message: str, error_type: str, reason: str) -> RunFailed:
+    return RunFailed(message, error_type=error_type, reason=reason)
+
+
+class NotDone(SharedStateError, LookupError):
+    """A `Once` has no result yet, or none any more."""
 
 
 class QueueEmpty(SharedStateError, queue.Empty):

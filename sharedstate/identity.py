@@ -1,8 +1,9 @@
 """Who we are: the identity by which stores know an owner.
 
-Pids are used again, so a process is known by host, pid and its start time. A fork makes
-a new process that remembers everything of its parent; it has to become somebody else,
-and does so before it runs any other code.
+Pids are used again, and so are the numbers of threads: a process is known by random bits
+that it draws, and a thread by a number that it gets when it is first seen. A fork makes a
+new process that remembers everything of its parent; it has to become somebody else, and
+does so before it runs any other code.
 
 An owner is described to people as well (`Lock.info()`), as JSON. What stays the same is
 written once a thread, for a lock that is acquired and released all day should not format
@@ -12,32 +13,40 @@ its host name all day.
 from __future__ import annotations
 
 import os
+import sys
 import threading
+from functools import lru_cache
 from itertools import count
-from time import time, time_ns
+from time import time
+from typing import TYPE_CHECKING
 
 from sharedstate.locking import Owner
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_PACKAGE = os.path.dirname(__file__) + os.sep
+_SUITES = os.path.join(_PACKAGE, "testing") + os.sep
 
 
 class _Process:
     """This process, as owners of it are named."""
 
-    __slots__ = ("host", "identity", "numbers", "pid", "salt", "threads")
+    __slots__ = ("host", "numbers", "pid", "salt", "threads")
 
     def __init__(self) -> None:
         self.host = _host_name()
         self.pid = os.getpid()
-        self.identity = f"{self.host}:{self.pid}:{_start_time()}"
         # Nonces are unique by 64 random bits a process, and a number.
         self.salt = os.urandom(8).hex()
         self.numbers = count(1)
         self.threads = threading.local()
 
     def introduce_thread(self) -> tuple[str, str]:
-        """The identity of the running thread, and its description up to the time."""
+        """What tells the running thread from others, and its description up to the time."""
         thread = threading.current_thread()
         words = (
-            f"{self.identity}:{thread.ident}",
+            f"t{next(self.numbers):x}",
             f'{{"host":{_quote(self.host)},"pid":{self.pid},'
             f'"thread":{_quote(thread.name)},"since":',
         )
@@ -48,25 +57,52 @@ class _Process:
 _process: _Process | None = None
 
 
-def new_owner() -> Owner:
-    """An owner for one acquisition by the running thread. About 1 µs; no round trip."""
+def new_owner(tag: str, place: str = "") -> Owner:
+    """An owner for one acquisition by the running thread. About 1 µs; no round trip.
+
+    What is unique to it begins with `tag`, which has to be unique to this process. `place`
+    is the line of code that asks, as a string of JSON.
+    """
     me = _process or _this_process()
     try:
-        identity, head = me.threads.words
+        thread, head = me.threads.words
     except AttributeError:
-        identity, head = me.introduce_thread()
-    return Owner(identity, f"{me.salt}{next(me.numbers):x}", f"{head}{time():.3f}}}")
+        thread, head = me.introduce_thread()
+    if place:
+        head = f'{head[:-9]},"at":{place},"since":'
+    return Owner(
+        f"{tag}{thread}",
+        f"{tag}{thread}.{next(me.numbers):x}",
+        f"{head}{time():.3f}}}",
+    )
 
 
-def as_of_now(owner: Owner) -> Owner:
+def process_salt() -> str:
+    """64 random bits of this process, in hex: what is unique to it begins with them."""
+    return (_process or _this_process()).salt
+
+
+def as_of_now(owner: Owner, *, is_patient: bool = False) -> Owner:
     """The same owner, asking now: for a grant that comes after a wait."""
     head, colon, _ = owner.description.rpartition(":")
-    return Owner(owner.identity, owner.nonce, f"{head}{colon}{time():.3f}}}")
+    description = f"{head}{colon}{time():.3f}}}"
+    return Owner(owner.identity, owner.nonce, description, is_patient)
 
 
-def process_identity() -> str:
-    """Host, pid and start time of this process, which no other process ever has."""
-    return (_process or _this_process()).identity
+def calling_line() -> str:
+    """The line of code outside of this package that is being executed, as JSON."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith(_PACKAGE) or file.startswith(_SUITES):
+            return _quoted_line(file, frame.f_lineno)
+        frame = frame.f_back
+    return ""
+
+
+@lru_cache(1024)
+def _quoted_line(file: str, line: int) -> str:
+    return _quote(f"{file}:{line}")
 
 
 def _this_process() -> _Process:
@@ -90,16 +126,6 @@ def _host_name() -> str:
         import platform
 
         return platform.node()
-
-
-def _start_time() -> int:
-    """When this process began, in the system's own unit; else a moment soon after."""
-    try:
-        with open("/proc/self/stat", "rb") as file:
-            # The name of the program is in parentheses, and may hold anything.
-            return int(file.read().rpartition(b")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return time_ns()
 
 
 def _quote(text: str) -> str:

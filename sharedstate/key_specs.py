@@ -60,6 +60,8 @@ RW access update @1 0 1
     ZINCRBY
 RW access update @2 #0 1 1
     EVAL EVALSHA FCALL
+RW access update @6 #0 1 1
+    SESSION|BIND
 RW access update variable_flags @1 0 1
     SET BITFIELD
 RW access delete @1 0 1

@@ -11,13 +11,16 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from sharedstate.errors import CommandError
+from sharedstate.identity import process_salt
+from sharedstate.sessions import session_of
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
 
     from sharedstate.backend import Backend
-    from sharedstate.locking import Grant, LockStrategy, Renewal
+    from sharedstate.locking import Grant, LockStrategy, LockTarget, Renewal
+    from sharedstate.sessions import ProcessSession, Will
 
 RENEW_AFTER = 1 / 3
 """The part of a lease time after which it is renewed: there is time for more tries."""
@@ -26,42 +29,108 @@ RETRY_AFTER = 1 / 15
 MARGIN_PART, MARGIN_SECONDS = 0.01, 0.002
 """How much earlier than the store we take a lease for ended. Clocks differ by some
 0.01 %; the rest is for threads that come late."""
+LATE_SECONDS = 0.05
+"""Who looks after a lease so much too late did not run: the process was stopped, or held up
+by code that does not let other threads run."""
+CHECK_SECONDS = 0.1
+"""So long before its end, a lease of a session whose renewal was not answered is looked at
+once more. Who comes late to that look did not run, and may not have seen the answer."""
+QUESTION_SECONDS = 1.0
+"""How long it may take to find out whether a lease was kept meanwhile."""
+
+LEASE_BINDING = "lease:"
+"""What the names begin with by which wills of leases are bound to sessions."""
 
 
 class LeaseTerms:
     """What all leases of one lock handle have in common."""
 
     __slots__ = (
+        "_bound_as",
+        "_edition",
+        "_make_will",
+        "_tag",
+        "_will",
+        "_will_of",
         "backend",
+        "binding",
+        "finds_deadlocks",
         "first_look",
         "name",
         "on_lost",
+        "place",
         "renews",
         "retry_seconds",
         "strategy",
         "valid_seconds",
+        "was_taken",
     )
 
     def __init__(
         self,
-        name: str,
+        target: LockTarget,
         strategy: LockStrategy,
-        backend: Backend,
         *,
-        ttl: float,
         renews: bool,
         on_lost: Callable[[], object] | None,
     ) -> None:
-        self.name = name
+        ttl = target.ttl_ms / 1000
+        self.name = target.name
+        self.place = target.prefix
+        """The prefix of the keys: what tells this lock from others of the same name."""
         self.strategy = strategy
-        self.backend = backend
+        self.backend = target.backend
         self.renews = renews
+        self.finds_deadlocks = target.waits_key is not None
+        """Whether owners say which line of code they ask from."""
         self.on_lost = on_lost
         """Called when a lease is lost, on a thread of its own. Must not keep a handle
         alive: a handle that is gone cannot release, so its lease has to run out."""
         self.valid_seconds = ttl - ttl * MARGIN_PART - MARGIN_SECONDS
         self.first_look = ttl * RENEW_AFTER if renews else self.valid_seconds
         self.retry_seconds = ttl * RETRY_AFTER
+        self.binding = f"{LEASE_BINDING}{type(strategy).__name__}:{self.place}:{ttl:g}"
+        """The name by which the will of these leases is bound to a session, but for the
+        number of its edition."""
+        self.was_taken = False
+        """Whether who asked last, and could wait, was refused. Only a guess at what comes
+        next."""
+        self._make_will: Callable[[str], Will] | None = getattr(strategy, "will", None)
+        self._bound_as = self.binding
+        self._tag = ""
+        self._edition = 0
+        self._will: Will | None = None
+        self._will_of: ProcessSession | None = None
+
+    def session(self) -> ProcessSession | None:
+        """The session of this process to which leases of this lock are bound, where the
+        backend has sessions. One round trip for the first lease of a name, and none later.
+        """
+        if self._make_will is None:
+            return None
+        session = session_of(self.backend)
+        if session is None:
+            return None
+        edition, will = session.editions.get(self.place, 0), self._will
+        if will is None or session is not self._will_of or edition != self._edition:
+            self._tag = f"{session.tag}{edition:x}" if edition else session.tag
+            self._will = will = self._make_will(self._tag)
+            self._will_of, self._edition = session, edition
+            self._bound_as = f"{self.binding}#{edition:x}"
+        session.ensure(self._bound_as, will)
+        return session
+
+    def renounce(self, session: ProcessSession | None) -> None:
+        """What was asked for may have been granted, or be granted yet, unknown to us. Let
+        no session keep it: then it ends with its lease. Later leases have another tag.
+        """
+        if session is not None:
+            session.renounce(self.place)
+
+    def tag(self, session: ProcessSession | None) -> str:
+        """What the nonces of owners begin with."""
+        tag = process_salt() if session is None else self._tag
+        return f"{tag}k" if self.renews else f"{tag}n"
 
 
 class Lease:
@@ -71,19 +140,35 @@ class Lease:
         "deadline",
         "due",
         "event",
+        "generation",
         "grant",
         "in_doubt",
+        "is_asked",
         "lost_because",
+        "outer",
+        "session",
         "terms",
         "thread",
         "trouble",
+        "was_held_up",
+        "was_late",
     )
 
     def __init__(
-        self, terms: LeaseTerms, grant: Grant, asked_at: float, thread: int
+        self,
+        terms: LeaseTerms,
+        grant: Grant,
+        asked_at: float,
+        thread: int,
+        session: ProcessSession | None = None,
     ) -> None:
         self.terms = terms
         self.grant = grant
+        self.session = session
+        self.generation = 0 if session is None else session.generation
+        """Which connection of the session the lease was last known to be bound to."""
+        self.outer: Lease | None = None
+        """The lease that the same thread took before on the same handle, and still had."""
         self.thread = thread
         self.deadline = asked_at + terms.valid_seconds
         """When the lease ends unless it is renewed."""
@@ -92,19 +177,76 @@ class Lease:
         self.in_doubt = False
         """A release was sent whose answer is not known: no longer renewed."""
         self.trouble: Exception | None = None
+        self.is_asked = False
+        """A renewal is on its way."""
+        self.was_held_up = False
+        """This process did not run when it had to look at the lease for the last time."""
+        self.was_late = False
+        """It is over by our clock, and the store is being asked whether it was kept."""
         self.lost_because: str | None = None
         self.event: threading.Event | None = None
+
+    def was_surely_held(self) -> bool:
+        """Whether it was held when its release was sent the first time, although the store
+        knows nothing of it now: then the release has worked, and its answer was lost.
+        """
+        is_good = self.in_doubt and monotonic() < self.deadline
+        return is_good and self.is_surely_bound()
+
+    def is_surely_bound(self) -> bool:
+        """Whether nothing but its own end can have ended it before: it was not bound to a
+        session, or that has been open all the time.
+        """
+        return self.session is None or self.session.is_open_since(self.generation)
 
     def extend(self, asked_at: float) -> None:
         """A renewal that was sent at that time was granted."""
         self.trouble = None
+        self.is_asked = self.was_held_up = self.was_late = False
+        if self.session is not None:
+            self.generation = self.session.generation
         self.deadline = asked_at + self.terms.valid_seconds
         self.due = asked_at + self.terms.first_look
 
     def postpone(self, trouble: Exception) -> None:
         """A renewal failed: try again soon, unless the lease ends before."""
         self.trouble = trouble
+        self.is_asked = False
         self.due = min(self.deadline, monotonic() + self.terms.retry_seconds)
+
+    def note_asked(self) -> None:
+        """A renewal is asked for: until the answer is there, the next thing to look for is
+        the end of the lease, and whether we run when it comes.
+        """
+        self.is_asked = True
+        self.due = self.deadline
+        if self.session is not None:
+            self.due = max(monotonic(), self.deadline - CHECK_SECONDS)
+
+    def note_check(self, now: float) -> None:
+        """The last look before the end."""
+        self.was_held_up = now - self.due > LATE_SECONDS
+        self.due = self.deadline
+
+    def note_question(self, now: float) -> None:
+        """The store is asked whether it has kept the lease."""
+        self.was_late = True
+        self.was_held_up = False
+        self.due = now + QUESTION_SECONDS
+
+    def may_have_been_kept(self, now: float) -> bool:
+        """Whether the store may hold the lease although it is over by our clock.
+
+        It does if this process did not run in time to ask, or to look, and its session has
+        been open all the time.
+        """
+        if self.session is None or not self.terms.renews:
+            return False
+        if self.in_doubt or self.trouble is not None:
+            return False
+        was_held_up = self.was_held_up or now - self.due > LATE_SECONDS
+        may_have_been = was_held_up or not self.is_asked
+        return may_have_been and self.is_surely_bound()
 
     def why_over(self) -> str:
         """Why the lease has ended, if it has ended by our clock."""
@@ -120,6 +262,10 @@ class Lease:
 def ask_to_renew(backend: Backend, leases: Sequence[Lease]) -> list[Any]:
     """Send renewals in one round trip. A reply for each, or the exception it met."""
     try:
+        renew = getattr(leases[0].terms.strategy, "renew", None)
+        if renew is not None:
+            replies: list[Any] = renew([lease.grant for lease in leases])
+            return replies
         renewals = [lease.terms.strategy.renewal(lease.grant) for lease in leases]
         try:
             return backend.execute_many([_command(renewal) for renewal in renewals])

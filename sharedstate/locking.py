@@ -7,8 +7,8 @@ what it was made with, so that one strategy object serves all threads of a proce
 
 A grant is what makes somebody the holder. It carries a fencing token: a number that
 rises with every grant of that name, for ever, by which a guarded resource can refuse a
-late holder. A refusal says how long it is worth waiting before asking again even if no
-wake-up comes: a wake-up can be lost with the process that it was meant for.
+late holder. A refusal says how long it is worth waiting before asking again even if nobody
+calls: whoever was to call can have died.
 
 Invariant: whatever a strategy does to the store for one call, it does in one atomic
 step (a script), and "who holds it" and "until when" are the store's to decide.
@@ -17,11 +17,12 @@ step (a script), and "who holds it" and "until when" are the store's to decide.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from sharedstate.backend import Argument, Backend, Key, Script
+    from sharedstate.sessions import Will
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,9 @@ class LockTarget:
     name: str
     prefix: str
     ttl_ms: int
+    waits_key: str | None = None
+    """The key of what is known of all who wait, where deadlocks are to be found. Scripts
+    may touch the keys of other locks as well then."""
 
     def key(self, part: str) -> str:
         """The store's key for one part of this lock."""
@@ -46,13 +50,17 @@ class Owner:
     """Who asks: unique in every process, thread and acquisition.
 
     `identity` stays the same for one process and thread (a reentrant strategy knows its
-    owner by it); `nonce` differs for each acquisition. `description` is what `info()`
-    shows: host, pid, thread, and since when by the holder's clock, as JSON.
+    owner by it); `nonce` differs for each acquisition. Both begin with the tag of this
+    process's session, and `k` if the lease is to be kept alive with it. `description` is
+    what `info()` shows: host, pid, thread, since when by the holder's clock, and the line
+    of code that asked where deadlocks are looked for, as JSON.
     """
 
     identity: str
     nonce: str
     description: str
+    is_patient: bool = False
+    """Whether it means to wait for ever, so that a deadlock is worth looking for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +73,32 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantOfSeveral(Grant):
+    """Several names were granted at once: the token of each, in the order of the names.
+    `fencing` is the highest of them.
+    """
+
+    numbers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
-    """The lock is taken. Ask again after `retry_after_ms`, or when woken before."""
+    """The lock is taken. Ask again after `retry_after_ms`, or when called before."""
 
     retry_after_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """One of those who hold a lock, as `Lock.info()` tells it."""
+    """One of those who hold a lock, or wait for it, as `Lock.info()` tells it."""
 
     host: str
     pid: int
     thread: str
     since: float
-    """Unix time of the grant, in seconds, by the holder's clock."""
+    """Unix time of the grant, or of the question, in seconds, by that one's own clock."""
+    mode: str = ""
+    """What is held where that differs: `read` or `write`, a number of permits, …"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +110,11 @@ class LockInfo:
     remaining: float | None
     """Seconds until the lease ends unless it is renewed; None when nobody holds it."""
     waiters: int
+    """How many wait."""
     fencing: int
     """The last fencing token that was granted; 0 before the first."""
+    line: tuple[Holder, ...] = field(default=())
+    """Those who wait, in the order in which they came: the first 1,000 of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,38 +130,56 @@ class Renewal:
 
 
 class LockStrategy(Protocol):
-    """What a lock plugin provides."""
+    """What a lock plugin provides.
 
-    def try_acquire(self, owner: Owner, *, waiting: bool) -> Grant | Refusal:
-        """Ask once. With `waiting`, a refusal also announces that the owner will wait.
+    One whose owner is a thread also has `is_thread_bound = True`: then no other thread may
+    release what a thread has acquired. One that calls nobody has `calls_waiters = False`:
+    who waits then sleeps until the refusal says to ask again, and gives no channel.
+    """
 
-        One round trip.
+    def try_acquire(self, owner: Owner, channel: str | None) -> Grant | Refusal:
+        """Ask once; the same owner may ask again, and is granted once.
+
+        With a channel, a refusal also puts the owner into the line of those who wait, or
+        leaves it where it stands there. It is to be called by a message on that channel,
+        and then has to ask again. One round trip.
         """
 
-    def wait(self, owner: Owner, timeout: float) -> None:
-        """Block until a release may have made room, or `timeout` seconds passed.
-
-        Uses a blocking command, never polling. May return early. A wait that returns has
-        used the announcement up: the next `try_acquire` makes a new one.
-        """
-
-    def stop_waiting(self, owner: Owner) -> None:
-        """Take back what `try_acquire(waiting=True)` announced and no `wait` used up.
-
-        One round trip.
+    def leave(self, owner: Owner) -> None:
+        """Give up: neither wait nor hold what may have been granted meanwhile, and let
+        the next one have it. Repeatable. One round trip.
         """
 
     def release(self, grant: Grant) -> int | None:
-        """Release one hold, and wake a waiter if it was the last. One round trip.
+        """Release one hold, and let the next one have it if it was the last.
 
-        Returns how many holds are left; None when the owner does not hold the lock.
+        Returns how many holds are left; None when the owner does not hold the lock. One
+        round trip.
         """
 
     def renewal(self, grant: Grant) -> Renewal:
         """The script call that gives the grant its full lease time again."""
 
     def inspect(self) -> LockInfo:
-        """Who holds the lock, and until when. One round trip."""
+        """Who holds the lock, until when, and who waits. One round trip."""
 
     def force_release(self) -> bool:
         """Release whoever holds the lock; True if somebody did. One round trip."""
+
+
+class SupportsWill(Protocol):
+    """A strategy whose locks can be bound to the session of their process."""
+
+    def will(self, tag: str) -> Will:
+        """What frees everything on this name that begins with the tag of a session, and
+        what keeps it alive. See `sharedstate.sessions`.
+        """
+
+
+class SupportsRenewing(Protocol):
+    """A strategy whose leases cannot be renewed by one script of one backend."""
+
+    def renew(self, grants: Sequence[Grant]) -> list[int | Exception]:
+        """Give grants their full lease time again: 1, 0 if it is over, or why it is not
+        known. Called by the thread that renews, in the place of `renewal`.
+        """

@@ -18,6 +18,7 @@ from sharedstate.config import check_text
 from sharedstate.handles import Handles
 from sharedstate.registry import get_registry
 from sharedstate.requirements import check_capabilities, check_modules
+from sharedstate.slots import named_by, place_of
 from sharedstate.structures.base import StructureContext
 
 if TYPE_CHECKING:
@@ -106,25 +107,27 @@ class State(Handles):
         """
         if kind is not None:
             get_registry().structure(kind)
-        return self._names(f"{self._prefix}{{", f"{kind}:" if kind else "")
+        start = _escaped(self._prefix)
+        return self._names(f"{start}[{{(]{kind}:*" if kind else f"{start}[{{(]*")
 
-    def _names(self, start: str, kind: str) -> Iterator[tuple[str, str]]:
-        seen: set[str] = set()
-        for key in self._scan(start + kind):
-            place = key.decode(errors="replace")[len(start) :].rpartition("}:")[0]
-            found, colon, name = place.partition(":")
-            if colon and place not in seen:
-                seen.add(place)
-                yield found, name
+    def _names(self, pattern: str) -> Iterator[tuple[str, str]]:
+        seen: set[tuple[str, str]] = set()
+        for key in self._scan(pattern):
+            found = named_by(key.decode(errors="replace")[len(self._prefix) :])
+            if found is not None and found not in seen:
+                seen.add(found)
+                yield found
 
     def delete(self, kind: str, name: str) -> bool:
         """Delete a structure with all that belongs to it; True if there was something.
 
         Not atomic, and not for what is in use: a lock that is deleted forgets its
-        fencing number, a queue its waiters. Costs the round trips of `names`.
+        fencing number, a queue its waiters, and any structure the tokens of locks that it
+        has seen. Costs the round trips of `names`.
         """
         get_registry().structure(kind)
-        keys = list(self._scan(f"{self._prefix}{{{kind}:{name}}}:"))
+        prefix = f"{self._prefix}{place_of(kind, name)}:"
+        keys = list(self._scan(f"{_escaped(prefix)}*"))
         removed: int = self._backend.execute(("UNLINK", *keys)) if keys else 0
         return removed > 0
 
@@ -150,6 +153,10 @@ class State(Handles):
     def capabilities(self) -> frozenset[Capability]:
         """What the backend can do. May cost one round trip."""
         return self._store.capabilities
+
+    def common_key(self, part: str) -> str:
+        """A key of the store that belongs to no structure: `ss:part`, in the namespace."""
+        return f"{self._prefix}{part}"
 
     def describe(self) -> str:
         """The URL, fit for messages: without a password."""
@@ -192,7 +199,7 @@ class State(Handles):
             backend=self._backend,
             kind=kind,
             name=name,
-            prefix=f"{self._prefix}{{{kind}:{name}}}",
+            prefix=f"{self._prefix}{place_of(kind, name)}",
             serializer=serializer,
         )
         return create(context, options)
@@ -211,8 +218,7 @@ class State(Handles):
         check_modules(record)
         return self._serializers.setdefault(chosen, record.create(self._settings))
 
-    def _scan(self, start: str) -> Iterator[bytes]:
-        pattern = "".join(f"\\{c}" if c in "*?[]^\\" else c for c in start) + "*"
+    def _scan(self, pattern: str) -> Iterator[bytes]:
         cursor: Any = b"0"
         while True:
             command = ("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
@@ -220,6 +226,11 @@ class State(Handles):
             yield from keys
             if cursor == b"0":
                 return
+
+
+def _escaped(text: str) -> str:
+    """Text that stands for itself in a pattern."""
+    return "".join(f"\\{c}" if c in "*?[]^\\" else c for c in text)
 
 
 def _attach(settings: Settings) -> State:

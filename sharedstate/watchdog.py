@@ -26,10 +26,12 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sharedstate.leases import ask_to_renew
+from sharedstate.errors import SharedStateError
+from sharedstate.leases import LEASE_BINDING, RETRY_AFTER, ask_to_renew
 from sharedstate.log import get_logger
 
 if TYPE_CHECKING:
@@ -37,11 +39,21 @@ if TYPE_CHECKING:
 
     from sharedstate.backend import Backend
     from sharedstate.leases import Lease, LeaseTerms
+    from sharedstate.locking import LockStrategy
 
 IDLE_SECONDS = 60.0
 """A renewing thread that had nothing to do for so long ends, and its connection too."""
 
+SHORT_SECONDS = 0.1
+"""How long what is in use is known: who comes later has just been seen by its session."""
+
 _FOREVER = float("inf")
+
+
+class SupportsTerms(Protocol):
+    """Who waits for a lease."""
+
+    terms: LeaseTerms
 
 
 class Watchdog:
@@ -50,9 +62,14 @@ class Watchdog:
     def __init__(self) -> None:
         self.held: set[Lease] = set()
         """The leases that are held. Adding and removing are atomic."""
-        self._renewers: weakref.WeakKeyDictionary[Backend, _Renewer] = (
+        self.waiting: list[SupportsTerms] = []
+        """Those of this process who wait for a lease, in the order in which they began."""
+        self._used: set[str] = set()
+        self._used_at = 0.0
+        self._renewers: weakref.WeakKeyDictionary[Any, _Renewer] = (
             weakref.WeakKeyDictionary()
         )
+        self._abandoned: deque[Lease] = deque()
         self._registered = False
         self._forget_threads()
 
@@ -70,6 +87,8 @@ class Watchdog:
     def _start_in_child(self) -> None:
         """In a forked child: its parent's leases are not its own."""
         self.held.clear()
+        self.waiting.clear()
+        self._abandoned.clear()
         self._renewers.clear()
         self._forget_threads()
 
@@ -90,8 +109,22 @@ class Watchdog:
         return True
 
     def is_held(self, lease: Lease) -> bool:
-        """Whether the lease goes on, as far as this process can know by itself."""
-        return lease in self.held and monotonic() < lease.deadline
+        """Whether the lease goes on, as far as this process can know by itself.
+
+        If the process did not run for so long that it cannot know, and its session may have
+        kept the lease, the store is asked: one round trip.
+        """
+        if lease not in self.held:
+            return False
+        now = monotonic()
+        if now < lease.deadline:
+            return True
+        if not (lease.was_late or lease.may_have_been_kept(now)):
+            return False
+        try:
+            return self.renew(lease)
+        except SharedStateError:
+            return False
 
     def let_run_out(self, lease: Lease) -> None:
         """Hold a lease whose release failed, without renewing it."""
@@ -117,6 +150,20 @@ class Watchdog:
         with self._news:
             self._publish(lease, reason)
 
+    def abandon(self, lease: Lease) -> None:
+        """Hold a lease no more whose handle is gone. For finalizers: neither waits nor
+        locks. Where it is bound to a session, which would keep it, it is given back when
+        the thread looks next; elsewhere it runs out.
+        """
+        if self.claim(lease) and lease.session is not None:
+            self._abandoned.append(lease)
+
+    def give_back(self, lease: Lease) -> None:
+        """Let the store know, on a thread of its own, that a lease is not held: one of
+        whose grant nobody has heard, and which was never watched.
+        """
+        _start_giving_back(lease)
+
     def reason(self, lease: Lease) -> str | None:
         """Why the lease was lost; None if it was not."""
         with self._news:
@@ -135,6 +182,8 @@ class Watchdog:
         lease.lost_because = reason
         if lease.event is not None:
             lease.event.set()
+        if lease.session is not None:
+            _start_giving_back(lease)
         threading.Thread(
             target=_tell, args=(lease.terms, reason), name="sharedstate-lost", daemon=True
         ).start()
@@ -178,27 +227,63 @@ class Watchdog:
 
     def _look(self) -> None:
         """Give up what is over, and have renewed what is due."""
+        while self._abandoned:
+            _start_giving_back(self._abandoned.popleft())
         now = monotonic()
-        due: dict[Backend, list[Lease]] = {}
+        due: dict[Any, list[Lease]] = {}
         for lease in list(self.held):
-            if lease.due > now:
-                continue
-            if lease.deadline <= now:
-                self.lose(lease, lease.why_over())
-            else:
-                # Until the answer is there, the next thing to look for is the end.
-                lease.due = lease.deadline
-                if lease.terms.renews and not lease.in_doubt:
-                    due.setdefault(lease.terms.backend, []).append(lease)
+            if lease.due <= now and self._has_to_be_asked_for(lease, now):
+                due.setdefault(_renewed_by(lease), []).append(lease)
         for backend, leases in due.items():
             renewer = self._renewers.get(backend)
             if renewer is None:
                 renewer = self._renewers[backend] = _Renewer(self._renew_batch)
             renewer.add(leases)
 
+    def _has_to_be_asked_for(self, lease: Lease, now: float) -> bool:
+        """Whether the store has to be asked about a lease that is due. What is over without
+        a question is given up.
+        """
+        if lease.deadline <= now:
+            if lease.may_have_been_kept(now):
+                lease.note_question(now)
+                return True
+            self.lose(lease, lease.why_over())
+        elif lease.is_asked:
+            lease.note_check(now)
+        elif lease.terms.renews and not lease.in_doubt:
+            lease.note_asked()
+            return True
+        else:
+            lease.due = lease.deadline
+        return False
+
     def _renew_batch(self, leases: list[Lease]) -> None:
+        self._tend_sessions(leases)
         asked_at = monotonic()
         self._settle(leases, asked_at, ask_to_renew(leases[0].terms.backend, leases))
+
+    def _tend_sessions(self, leases: list[Lease]) -> None:
+        """Open sessions anew that broke, and let what nobody uses be unbound one day."""
+        for lease in leases:
+            if lease.session is None:
+                continue
+            lease.session.is_idle = self._is_idle
+            try:
+                lease.terms.session()
+            except SharedStateError as error:
+                # The lease is renewed all the same: it is bound to its process later.
+                get_logger("locks").debug("no session for %r: %s", lease.terms.name, error)
+
+    def _is_idle(self, binding: str) -> bool:
+        """Whether a will is that of leases, and nobody holds one or waits for one."""
+        now = monotonic()
+        if now - self._used_at > SHORT_SECONDS:
+            self._used = {lease.terms.binding for lease in list(self.held)}
+            self._used |= {waiter.terms.binding for waiter in list(self.waiting)}
+            self._used_at = now
+        name = binding.rpartition("#")[0] or binding
+        return name.startswith(LEASE_BINDING) and name not in self._used
 
     def _settle(self, leases: list[Lease], asked_at: float, replies: list[Any]) -> None:
         """Apply the answers, given in the order of the leases."""
@@ -251,9 +336,44 @@ class _Renewer:
             return batch
 
 
+def _renewed_by(lease: Lease) -> Backend | LockStrategy:
+    """What leases have in common that are renewed in one batch, by one thread: the backend,
+    or a strategy that renews by itself.
+    """
+    terms = lease.terms
+    return terms.strategy if hasattr(terms.strategy, "renew") else terms.backend
+
+
 def _log_failure(what: str) -> None:
     """A mistake of ours, or no thread to be had. Leases at worst run out, and say so."""
     get_logger("locks").exception("%s failed; going on", what)
+
+
+def _start_giving_back(lease: Lease) -> None:
+    threading.Thread(
+        target=_give_back, args=(lease,), name="sharedstate-giving-back", daemon=True
+    ).start()
+
+
+def _give_back(lease: Lease) -> None:
+    """Let the store know that a lease is not held any more.
+
+    Its session is alive, and would keep it for ever. Where the store is not reached, the
+    session has ended too, so it is enough to try for as long as a lease lasts.
+    """
+    terms = lease.terms
+    for _ in range(round(1 / RETRY_AFTER)):
+        try:
+            terms.strategy.leave(lease.grant.owner)
+        except SharedStateError:
+            sleep(terms.retry_seconds)
+        else:
+            return
+    if lease.session is not None and lease.session.is_open():
+        get_logger("locks").warning(
+            "the lock %r could not be given back, and is held until this process ends",
+            terms.name,
+        )
 
 
 def _tell(terms: LeaseTerms, reason: str) -> None:

@@ -35,6 +35,7 @@ TITLES = {
     "scripting": "Scripts and functions",
     "connection": "Connections",
     "server": "The server",
+    "sharedstate": "Of our own",
 }
 
 MISSING = {
@@ -62,8 +63,10 @@ NEWER = {
     "7.2": "CLIENT|NO-TOUCH CLIENT|SETINFO",
     "7.4": "HEXPIRE HEXPIREAT HEXPIRETIME HPERSIST HPEXPIRE HPEXPIREAT HPEXPIRETIME HPTTL"
     " HTTL",
+    "none": "SESSION SESSION|BIND SESSION|HELP SESSION|IDENTIFY SESSION|LIST"
+    " SESSION|UNBIND",
 }
-"""What we have and Redis 7.0 has not, by the version that brought it."""
+"""What we have and Redis 7.0 has not, by the version of Redis that brought it."""
 
 
 def tables() -> str:

@@ -62,6 +62,12 @@ def test_no_line_of_the_guarded_report_is_lost() -> None:
     assert out == "100 lines by 4 workers, 100 expected\n"
 
 
+def test_the_night_shift_survives_a_death_and_its_books_agree() -> None:
+    loaded, sold = run_example("night_shift.py").splitlines()
+    assert loaded == "the prices are loaded"
+    assert sold == "sold {'bolt': 20, 'nut': 20, 'gear': 20} for 240"
+
+
 def test_settings_are_swapped_whole() -> None:
     out = run_example("config_swap.py")
     assert out == "limits are {'soft': 100, 'hard': 110}, torn reads: 0\n"

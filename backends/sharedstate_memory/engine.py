@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sharedstate_memory.acl import AclFile
+    from sharedstate_memory.bindings import Bindings, Bound
     from sharedstate_memory.commands.persistence import Persistence
     from sharedstate_memory.events import Events
     from sharedstate_memory.functions import Functions
@@ -131,6 +132,8 @@ class Engine:
         self.is_watchful = False
         self.scripts: Scripts | None = None
         self.functions: Functions | None = None
+        self.bindings: Bindings | None = None
+        self.on_leave: Callable[[Bound], None] | None = None
         self.on_busy: Callable[[], None] | None = None
         self.on_purge: Callable[[], None] | None = None
         self.on_shutdown: Callable[[frozenset[bytes]], bool] | None = None
@@ -200,7 +203,7 @@ class Engine:
         session.deliver = _deliver_to_nobody
 
     def _end_rarities(self, session: Session) -> None:
-        """End what few sessions do: watch keys, track them, monitor."""
+        """End what few sessions do: watch keys, track them, bind scripts, monitor."""
         if session.watched:
             from sharedstate_memory.transactions import unwatch
 
@@ -209,6 +212,8 @@ class Engine:
             from sharedstate_memory.tracking import untrack
 
             untrack(session)
+        if session.bound is not None and self.bindings is not None:
+            self.bindings.close(session)
         if self.monitors is not None:
             from sharedstate_memory.monitors import monitor_no_more
 
@@ -287,6 +292,8 @@ class Engine:
         """
         scripts = 0 if self.scripts is None else self.scripts.used_bytes()
         functions = 0 if self.functions is None else self.functions.used_bytes()
+        if self.bindings is not None:
+            scripts += self.bindings.runtime_bytes()
         return scripts + functions + self.client_bytes + unevenness_of(self.databases)
 
     def dispose(self, budget_s: float) -> None:
@@ -396,10 +403,14 @@ class Engine:
         """
         self.chores.run(interval_s)
         self.settle(0, [])
+        if self.bindings is not None:
+            self.bindings.cron()
 
     @property
     def is_behind(self) -> bool:
         """Whether the cron left something to do: it should come again soon."""
+        if self.bindings is not None and self.bindings.is_behind:
+            return True
         return self.chores.is_behind or bool(self._disposal)
 
     def expire_waits(self) -> None:

@@ -71,7 +71,8 @@ class Buckets:
         keys = self.keys.get(number)
         if keys is None:
             self.keys[number] = key
-            self._first = min(self._first, number)
+            if number < self._first:
+                self._first = number
             if self._heap is not None:
                 self._note_number(number)
         elif type(keys) is bytes:

@@ -31,8 +31,8 @@ from sharedstate_memory.lua_memory import (
     NO_ROOM,
     LuaMemory,
 )
-from sharedstate_memory.lua_values import ERROR, FAILURE, LuaValues, size_bytes
-from sharedstate_memory.replies import CommandFailure, ErrorReply
+from sharedstate_memory.lua_values import ERROR, FAILURE, STATUS, LuaValues, size_bytes
+from sharedstate_memory.replies import OK, CommandFailure, ErrorReply
 from sharedstate_memory.script_commands import (
     OUT_OF_MEMORY,
     ScriptCommands,
@@ -46,6 +46,7 @@ from sharedstate_memory.shebang import FLAGS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from sharedstate_memory.engine import Engine
     from sharedstate_memory.lua_values import LuaValue
@@ -58,6 +59,9 @@ _HOOK_INTERVAL = 50_000
 
 # How long a library may take to register its functions: nobody is served meanwhile.
 LOAD_LIMIT_MS = 500
+
+# What scripts return the most of all that is not plain.
+_RETURNED_OK = (None, STATUS, b"OK")
 
 _NO_MEMORY = b"not enough memory"
 _KILLED = b"Script killed by user with SCRIPT KILL..."
@@ -84,8 +88,8 @@ class LuaBridge:
         self._program: Program | None = None
         self._caller = self._session
         self._argv: list[bytes] = []
-        # Of a run that needs more at its end than others: it has taken long, or has
-        # silenced its effects.
+        # Of a run that needs more at its end than others: it has taken long, speaks
+        # another protocol, or has silenced its effects.
         self._is_unusual = False
         self._since: float | None = None
         self._register: Callable[..., bytes | None] | None = None
@@ -161,9 +165,8 @@ class LuaBridge:
         if it must not begin: while memory is short, or because it may write.
         """
         engine, session, commands = self._engine, self._session, self.commands
-        session.db, session.protocol, session.user = caller.db, 2, caller.user
-        is_reading = read_only or program.read_only
-        commands.table = commands.reads if is_reading else commands.fresh
+        session.db, session.user = caller.db, caller.user
+        commands.table = commands.reads if read_only else program.table
         self._program, self._caller, self._argv = program, caller, argv
         if (
             engine.used_bytes > engine.eviction.limit_bytes
@@ -174,14 +177,14 @@ class LuaBridge:
             self._prepare(program, caller)
         if read_only:
             program.require_read_only()
-        words = argv[3:]
+        # A hot path: the number of keys is put where its text was.
+        words: list[Any] = argv[2:]
         try:
-            if not words:
-                result = program.runner(0)
-            elif len(words) > MOST_ON_STACK or len(b"".join(words)) > LARGE_BYTES:
-                result = self._run_with_tables(program, key_count, words)
+            if len(words) > MOST_ON_STACK or len(b"".join(words)) > LARGE_BYTES:
+                result = self._run_with_tables(program, key_count, argv[3:])
             else:
-                result = program.runner(key_count, *words)
+                words[0] = key_count
+                result = program.runner(*words)
             kind = type(result)
             if kind is bytes or kind is int or result is None:
                 return result
@@ -222,6 +225,8 @@ class LuaBridge:
         return program.runner(table_from(words[:key_count]), table_from(words[key_count:]))
 
     def _to_reply(self, program: Program, result: LuaValue) -> Reply:
+        if result == _RETURNED_OK:
+            return OK
         if not isinstance(result, tuple):
             return self._values.to_reply(result)
         _, kind, content, *items = result
@@ -238,6 +243,7 @@ class LuaBridge:
     def _finish(self) -> None:
         """End a run of which more is left than of others."""
         self._is_unusual = False
+        self._session.protocol = 2
         self._since = None
         engine = self._engine
         if engine.effects is not None:
@@ -268,7 +274,7 @@ class LuaBridge:
         }
 
     def _to_answer(self, reply: Reply) -> LuaValue:
-        """What `redis.call` is told of a reply that is not plain and small."""
+        """What `redis.call` is told of a reply that is neither plain nor short."""
         if not self.memory.has_room(size_bytes(reply)):
             return None, ERROR, NO_ROOM
         return self._values.to_answer(reply)
@@ -327,6 +333,7 @@ class LuaBridge:
 
     def _set_protocol(self, version: int) -> None:
         self._session.protocol = version
+        self._is_unusual = True
 
     def _set_effects_wanted(self, wanted: bool) -> None:
         if self._engine.effects is not None:

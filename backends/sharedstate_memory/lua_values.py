@@ -40,7 +40,10 @@ BIG_NUMBER, VERBATIM, SHORT_LIST = range(10, 13)
 _LONGEST_FLAT_LIST = 64
 
 # Shorter ones travel as they are.
-_SHORT = 2
+_SHORT = 4
+
+# A short list of such strings needs not ask for room.
+_SMALL_BYTES = 4096
 
 # How deep a result may be nested. Redis is stopped by its stack, at some thousands.
 _DEEPEST_RESULT = 200
@@ -90,7 +93,9 @@ class LuaValues:
     # -- replies to Lua
 
     def to_answer(self, reply: Reply) -> LuaValue:
-        """What `redis.call` is told of a reply that is not plain."""
+        """What `redis.call` is told of a reply that is not plain, and for which there is
+        room.
+        """
         if isinstance(reply, ErrorReply):
             return None, ERROR, reply.text
         if isinstance(reply, Status):
@@ -233,6 +238,18 @@ class LuaValues:
         """
         if self._left < 0:
             raise CommandFailure(_TOO_BIG)
+
+
+def short_answer(reply: Reply) -> LuaValue:
+    """What `redis.call` is told of a short list of small strings, such as that of TIME, at
+    a fifth of the cost of `to_answer`; None for any other reply.
+    """
+    if type(reply) is not list or len(reply) > _SHORT:
+        return None
+    for item in reply:
+        if type(item) is not bytes or len(item) > _SMALL_BYTES:
+            return None
+    return None, SHORT_LIST, *reply
 
 
 def _as_integer(number: float) -> int:

@@ -7,8 +7,8 @@ that fits, and a name that is not in it comes to `admit`, which puts it there or
 it. So `redis.call` pays for one look into a dict.
 
     reads       a read-only run: nothing that writes
-    fresh       a run that has written nothing yet. The handlers of writing commands are
-                wrapped: the first one to be called swaps the table for the next
+    fresh       a run that has written nothing yet. Each command names the table that
+                the run has after it: here the writing ones name the next
     everything  a run that has written
     short       as `fresh`, without what needs more memory
     nothing     a run that is watched: a monitor is fed, what is read is tracked, or the
@@ -25,6 +25,7 @@ from sharedstate.commands import COMMANDS
 from sharedstate.commands import subcommands as subcommand_table
 from sharedstate_memory.commands.registry import resolve_fully
 from sharedstate_memory.lua_memory import LARGE_BYTES
+from sharedstate_memory.lua_values import short_answer
 from sharedstate_memory.replies import OK, CommandFailure
 
 TYPE_CHECKING = False
@@ -33,14 +34,16 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from sharedstate.commands import CommandSpec
-    from sharedstate_memory.commands.registry import Bound
+    from sharedstate_memory.commands.registry import Bound, Handler
     from sharedstate_memory.engine import Engine
     from sharedstate_memory.lua_values import LuaValue
     from sharedstate_memory.replies import Reply
     from sharedstate_memory.session import Session
     from sharedstate_memory.tracking import Tracking
 
-    Table: TypeAlias = dict[bytes, Bound]
+    # A handler, the least and the most words, and the table that the run has after it.
+    Entry: TypeAlias = tuple[Handler, int, int, "Table"]
+    Table: TypeAlias = dict[bytes, Entry]
 
 _WRONG_COUNT = b"ERR Wrong number of args calling Redis command from script"
 OUT_OF_MEMORY = b"OOM command not allowed when used memory > 'maxmemory'."
@@ -121,7 +124,7 @@ class ScriptCommands:
 
     # -- deciding
 
-    def admit(self, argv: list[bytes]) -> Bound:
+    def admit(self, argv: list[bytes]) -> Entry:
         """What executes a command that is not in the table; it is from now on, if that
         can be decided by its name. Raises CommandFailure for what must not be called.
         """
@@ -131,12 +134,13 @@ class ScriptCommands:
             raise CommandFailure(_NOT_ALLOWED)
         if self.table is self._nothing:
             self._ask_about(spec, argv)
-            return _noting_read(bound, self._caller.engine.tracking)
+            handler = _noting_read(bound, self._caller.engine.tracking)
+            return handler, *bound[1:3], self._nothing
         is_reading, is_short = self.table is self.reads, self.table is self._short
         _require_fitting(spec, is_reading=is_reading, is_short=is_short)
         # Each subcommand is allowed or not by itself: its name is not the first word.
         if "|" in spec.name or spec.name == _COMMAND:
-            return self._noting_write(bound) if spec.is_write else bound
+            return *bound[:3], self._everything if spec.is_write else self.table
         self._remember(argv[0], bound)
         return self.table[argv[0].upper()]
 
@@ -157,32 +161,25 @@ class ScriptCommands:
 
     def _remember(self, name: bytes, bound: Bound) -> None:
         """Put a command into every table that may have it."""
-        spec = bound[3]
-        fresh = self._noting_write(bound) if spec.is_write else bound
+        spec, what = bound[3], bound[:3]
         for spelling in (name.upper(), name.lower()):
-            self._everything[spelling] = bound
-            self.fresh[spelling] = fresh
-            if not (spec.is_write and "denyoom" in spec.flags):
-                self._short[spelling] = fresh
-            if not (spec.is_write or spec.name in _LIKE_WRITES):
-                self.reads[spelling] = bound
-
-    def _noting_write(self, bound: Bound) -> Bound:
-        """A command that, when it is executed, makes the run one that has written."""
-        handler, least, most, spec = bound
-
-        def first_write(session: Session, argv: list[bytes]) -> Reply:
-            self.table = self._everything
-            return handler(session, argv)
-
-        return first_write, least, most, spec
+            self._everything[spelling] = (*what, self._everything)
+            if spec.is_write:
+                self.fresh[spelling] = (*what, self._everything)
+                if "denyoom" not in spec.flags:
+                    self._short[spelling] = (*what, self._everything)
+            else:
+                self.fresh[spelling] = (*what, self.fresh)
+                self._short[spelling] = (*what, self._short)
+                if spec.name not in _LIKE_WRITES:
+                    self.reads[spelling] = (*what, self.reads)
 
 
-def _noting_read(bound: Bound, tracking: Tracking | None) -> Bound:
-    """A command that tells, when it has been executed, which keys it has read."""
-    if tracking is None or "readonly" not in bound[3].flags:
-        return bound
-    handler, least, most, spec = bound
+def _noting_read(bound: Bound, tracking: Tracking | None) -> Handler:
+    """The handler of a command, which tells what it has read when it has been executed."""
+    handler, _, _, spec = bound
+    if tracking is None or "readonly" not in spec.flags:
+        return handler
 
     def remembered(session: Session, argv: list[bytes]) -> Reply:
         try:
@@ -190,7 +187,7 @@ def _noting_read(bound: Bound, tracking: Tracking | None) -> Bound:
         finally:
             tracking.note_read(spec, argv)
 
-    return remembered, least, most, spec
+    return remembered
 
 
 def _resolve(argv: list[bytes]) -> Bound:
@@ -257,9 +254,11 @@ def command_function(
             else:
                 argv = as_arguments([name, first, second, *others])
                 name = argv[0]
-            handler, least, most, _ = commands.table.get(name) or commands.admit(argv)
+            entry = commands.table.get(name) or commands.admit(argv)
+            handler, least, most, next_table = entry
             if not least <= len(argv) <= most:
                 raise CommandFailure(_WRONG_COUNT)
+            commands.table = next_table
             calls[name] += 1
             reply = handler(session, argv)
         except CommandFailure as failure:
@@ -273,7 +272,7 @@ def command_function(
             return True
         if reply is None and session.protocol == 2:
             return False
-        return to_answer(reply)
+        return short_answer(reply) or to_answer(reply)
 
     return command
 
@@ -282,6 +281,11 @@ def as_arguments(words: list[LuaValue]) -> list[bytes]:
     """The words of a command as a script gives them, in the list's own place. Raises
     CommandFailure for what is neither text nor a number.
     """
+    for word in words:
+        if type(word) is not bytes:
+            break
+    else:
+        return words
     while words[-1] is _NONE:
         words.pop()
     for at, word in enumerate(words):

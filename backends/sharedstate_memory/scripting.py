@@ -53,10 +53,19 @@ class Program:
     """What can be run: a script, or a function of a library. `bridge.run` runs it.
 
     `label` names it in errors, `place` its text. `flags` is what it says of itself; None
-    if it says nothing, as scripts of old do.
+    if it says nothing, as scripts of old do. `table` is what it may call, as it begins.
     """
 
-    __slots__ = ("bridge", "flags", "is_growing", "label", "place", "read_only", "runner")
+    __slots__ = (
+        "bridge",
+        "flags",
+        "is_growing",
+        "label",
+        "place",
+        "read_only",
+        "runner",
+        "table",
+    )
 
     def __init__(
         self,
@@ -71,6 +80,7 @@ class Program:
         self.flags = flags
         self.place = bridge.place
         self.read_only = flags is not None and b"no-writes" in flags
+        self.table = bridge.commands.reads if self.read_only else bridge.commands.fresh
         # Whether it must not be begun, or not ask for more, while memory is short.
         self.is_growing = flags is None or not {b"no-writes", b"allow-oom"} & {*flags}
 
@@ -123,6 +133,10 @@ class Scripts:
         self.by_sha.clear()
         self._evaluated.clear()
         self._bridge = None
+
+    def runs_in(self, bridge: LuaBridge) -> bool:
+        """Whether this is the runtime of what is loaded now, and was not flushed since."""
+        return bridge is self._bridge
 
     def used_bytes(self) -> int:
         """What the Lua runtime of the scripts holds."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from sharedstate_memory.acl_user import User
+    from sharedstate_memory.bindings import Bound
     from sharedstate_memory.blocking import Wait
     from sharedstate_memory.commands.registry import Handler
     from sharedstate_memory.engine import Engine
@@ -55,6 +56,9 @@ if TYPE_CHECKING:
 
         def close_soon(self) -> None:
             """End the connection after the command that runs."""
+
+        def watch_peer(self) -> None:
+            """Notice when the peer has gone, though nothing is sent or asked."""
 
 
 _REFUSED = b"NOAUTH Authentication required."
@@ -93,6 +97,7 @@ class Session:
     __slots__ = (
         "address",
         "authenticated",
+        "bound",
         "channels",
         "closing",
         "db",
@@ -143,6 +148,7 @@ class Session:
         self.transport: Transport | None = None
         self.user: User = engine.users.default
         self.tracking: SessionTracking | None = None
+        self.bound: Bound | None = None
         self.closing = False
         self.authenticated = self.user.is_open
         self.may_block = True

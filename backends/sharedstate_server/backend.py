@@ -15,12 +15,13 @@ from urllib.parse import quote
 from sharedstate.backend import Capability
 from sharedstate.config import Settings
 from sharedstate.errors import BackendError, CommandError, ConfigError, SharedStateError
+from sharedstate_server.abilities import ask_what_it_can
 from sharedstate_server.client import ServerBackend
-from sharedstate_server.durability import KEEPING_QUESTIONS, NONE, keeps_data
+from sharedstate_server.durability import NONE
 from sharedstate_server.folder_backend import FolderBackend
 from sharedstate_server.launcher import LaunchedServer, start_private
 from sharedstate_server.opening import DEFAULT_PORT, tcp_opener, unix_opener
-from sharedstate_server.wire import Wire, pack_all
+from sharedstate_server.wire import Wire
 
 __all__ = ["DEFAULT_PORT", "LocalBackend", "open_backend"]
 
@@ -91,18 +92,16 @@ _ENDING_SECONDS = 1.0
 
 
 class RunningBackend(ServerBackend):
-    """A server that somebody else has started. What it keeps, it has to be asked."""
+    """A server that somebody else has started. What it can do, it has to be asked."""
 
-    _capability_of_files: frozenset[Capability] | None = None
+    _abilities: frozenset[Capability] | None = None
 
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What this server can do. One round trip, once."""
-        if self._capability_of_files is None:
-            questions = pack_all(KEEPING_QUESTIONS)
-            keeps = keeps_data(self._exchange(questions, 2, repeatable=True))
-            self._capability_of_files = frozenset({Capability.PERSISTENCE} if keeps else ())
-        return self._capabilities | self._capability_of_files
+        if self._abilities is None:
+            self._abilities = ask_what_it_can(self)
+        return self._capabilities | self._abilities
 
 
 class LocalBackend(ServerBackend):
@@ -113,7 +112,7 @@ class LocalBackend(ServerBackend):
 
     def __init__(self, settings: Settings, launched: LaunchedServer) -> None:
         opener = unix_opener(settings, launched.path, may_load=False)
-        super().__init__(settings, opener, _LOCAL)
+        super().__init__(settings, opener, _LOCAL | {Capability.SESSIONS})
         self._launched = launched
         # A state that was dropped without `close` ends its server too. One that is there
         # at the end of the program need not: the server sees the end.

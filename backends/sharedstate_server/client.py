@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from sharedstate.backend import Argument, Command, Key, Reply, Script
     from sharedstate.config import Settings
+    from sharedstate_server.wire_session import WireSession
 
 # How much longer than the server's own time-out a blocking command's reply may take.
 GRACE_SECONDS = 5.0
@@ -64,6 +65,7 @@ class ServerBackend(Backend):
         self._opener = open_wire
         self._capabilities = capabilities
         self._closed = False
+        self._sessions: weakref.WeakSet[WireSession] = weakref.WeakSet()
         self._reset()
         _clients.add(self)
 
@@ -224,6 +226,12 @@ class ServerBackend(Backend):
                 raise reply.to_error()
         return replies
 
+    def ask(self, packed: bytes, count: int) -> list[Reply]:
+        """The replies to a batch of questions, which change nothing; refusals in their
+        places. One round trip.
+        """
+        return self._exchange(packed, count, repeatable=True)
+
     def _exchange(self, packed: bytes, count: int, repeatable: bool) -> list[Reply]:
         """Send a batch on this thread's wire; refusals stand in their places."""
         for last in (False, True):
@@ -301,9 +309,16 @@ class ServerBackend(Backend):
     def _load_and_run(self, script: Script, packed: bytes, refusal: CommandError) -> Reply:
         """The script's first use on this server; any other refusal is raised."""
         if refusal.code != "NOSCRIPT":
-            raise refusal
-        self.execute(("SCRIPT", "LOAD", script.body))
-        reply = self._exchange(packed, 1, script.repeatable)[0]
+            try:
+                raise refusal
+            finally:
+                # It refers to this frame, which would refer to it, and so to the wire.
+                del refusal
+        # Both at once: the server could be another one by the next exchange.
+        batch = pack(("SCRIPT", "LOAD", script.body)) + packed
+        loaded, reply = self._exchange(batch, 2, script.repeatable)
+        if type(loaded) is Refusal:
+            raise loaded.to_error()
         if type(reply) is Refusal:
             raise reply.to_error()
         return reply
@@ -375,8 +390,25 @@ class ServerBackend(Backend):
 
         return WireSubscription(self, channels)
 
+    def open_session(self, identity: str = "") -> WireSession:
+        """A session: a connection of its own, beyond the bound of `max_connections`."""
+        from sharedstate_server.wire_session import WireSession, require_sessions
+
+        require_sessions(self)
+        if self._closed:
+            raise self._was_closed()
+        session = WireSession(self, self._open(), identity)
+        self._sessions.add(session)
+        if self._closed:
+            # `close` came while we were connecting, and did not see this one.
+            session.close()
+            raise self._was_closed()
+        return session
+
     def close(self) -> None:
         self._closed = True
+        for session in list(self._sessions):
+            session.close()
         for wire in list(self._wires):
             wire.abort()
         self._reset()
@@ -385,6 +417,9 @@ class ServerBackend(Backend):
 def _forget_parents_connections() -> None:
     """In a forked child: drop the parent's sockets without a word, and open own ones."""
     for client in list(_clients):
+        for session in list(client._sessions):
+            session.forget()
+        client._sessions = weakref.WeakSet()
         client._reset()
 
 

@@ -142,7 +142,7 @@ class ClientLimits:
         for client in self._round[-share:]:
             silent = now - client.active_at
             session = client.session
-            if session.transaction is not None:
+            if session.transaction is not None or session.bound is not None:
                 # It grows by commands that are small, each by itself.
                 self._server.burdened.add(client)
             if not session.authenticated and silent > STRANGER_SECONDS:
@@ -153,6 +153,11 @@ class ClientLimits:
 
 
 def _may_be_silent(client: Connection) -> bool:
-    """Whether a client waits for something that comes from us."""
+    """Whether a client waits for something that comes from us, or is only to be there."""
     session = client.session
-    return bool(session.wait is not None or session.is_subscribed or is_monitor(session))
+    return bool(
+        session.wait is not None
+        or session.is_subscribed
+        or session.bound is not None
+        or is_monitor(session)
+    )

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
+from socket import AF_UNIX, SO_ERROR, SOL_SOCKET
 
 from sharedstate_memory.replies import Push, Status
 from sharedstate_server.holdings import Holdings
@@ -61,6 +62,7 @@ class Connection(Holdings):
         "_closing",
         "_is_held",
         "_is_limited",
+        "_is_watched",
         "_parse",
         "_recv",
         "_server",
@@ -92,6 +94,7 @@ class Connection(Holdings):
         self._over_since = 0.0
         self._again = False
         self._is_held = False  # A script of ours runs, and others are served meanwhile.
+        self._is_watched = False  # The kernel asks for signs of life.
         self._closing = False  # We end the connection once the output is taken.
         self._mask = READABLE
         self.active_at = self._loop.now
@@ -113,9 +116,10 @@ class Connection(Holdings):
         except BlockingIOError:
             return
         except OSError:
-            self.close()
+            self._on_broken()
             return
         if not data:
+            self._note_left()
             self._on_end()
         elif self._loop.is_crowded:
             self._arrive((self, data))
@@ -269,7 +273,7 @@ class Connection(Holdings):
     def _on_output(self) -> None:
         """Some output has left, or could not."""
         if self._output.is_broken:
-            self._loop.soon(self.close)
+            self._loop.soon(self._on_broken)
             return
         if self._output.waiting_bytes:
             self._server.burdened.add(self)
@@ -316,13 +320,39 @@ class Connection(Holdings):
 
     # The end.
 
+    def watch_peer(self) -> None:
+        """Notice when the peer has gone, though nothing is sent or asked: its bound scripts
+        are to run then.
+        """
+        if self.session.bound is not None and not self._is_watched:
+            from sharedstate_server.timeouts import watch_peer  # most servers need it never
+
+            self._is_watched = True
+            watch_peer(self._socket)
+            self._server.expect_departures()
+
+    def _note_left(self) -> None:
+        """The client has closed the connection, or died: we have not ended it."""
+        if self.session.bound is not None and not self._closing:
+            self.session.bound.is_left = True
+
+    def _on_broken(self) -> None:
+        """The connection broke. On this machine, that is the client's end; from another
+        one, it may be that of the network.
+        """
+        if self._socket.family == AF_UNIX:
+            self._note_left()
+        self.close()
+
     def _on_hangup(self) -> None:
         """The client has gone while nothing was read from it.
 
         What waits for its turn is executed all the same: it was sent before.
         """
         if self.session.wait is not None:
-            self.close()
+            if not self._socket.getsockopt(SOL_SOCKET, SO_ERROR):
+                self._note_left()
+            self._on_broken()
         elif self._output:
             self._flush_soon()
 

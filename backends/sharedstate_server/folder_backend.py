@@ -20,15 +20,14 @@ import threading
 
 from sharedstate.backend import Capability
 from sharedstate.errors import BackendError, CommandError, ConfigError
+from sharedstate_server.abilities import ask_what_it_can
 from sharedstate_server.client import ServerBackend
 from sharedstate_server.durability import (
     DEFAULT_LEVEL,
-    KEEPING_QUESTIONS,
     LOG_DIRECTIVE,
     NONE,
     POLICY_DIRECTIVE,
     is_stricter,
-    keeps_data,
     level_of,
     policy_of,
 )
@@ -36,7 +35,7 @@ from sharedstate_server.folders import SOCKET_NAME
 from sharedstate_server.last_words import last_words
 from sharedstate_server.launcher import join_folder, locked
 from sharedstate_server.opening import unix_opener
-from sharedstate_server.wire import Wire, is_closed, pack_all
+from sharedstate_server.wire import Wire, is_closed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +45,8 @@ if TYPE_CHECKING:
     from sharedstate_server.launcher import LaunchedServer
 
 _PROCESSES = frozenset({Capability.PROCESSES})
-_KEEPING = _PROCESSES | {Capability.PERSISTENCE}
+# What a server can do that was started by us.
+_OURS = frozenset({Capability.PERSISTENCE, Capability.SESSIONS})
 
 # How long a server that ends a connection may take to be gone, and its last words there.
 _ENDING_SECONDS = 5.0
@@ -67,7 +67,7 @@ class FolderBackend(ServerBackend):
         super().__init__(settings, unix_opener(settings, path), _PROCESSES)
         self._folder = folder
         self._anchor: socket.socket | None = None
-        self._keeps_data: bool | None = None
+        self._abilities: frozenset[Capability] | None = None
         linger = settings.option("linger", 5.0)
         assert isinstance(linger, float)
         self._linger = linger
@@ -92,7 +92,7 @@ class FolderBackend(ServerBackend):
             self._leave()
             self._anchor = anchor
             # One of ours has a log; any other has to be asked.
-            self._keeps_data = None if launched is None else True
+            self._abilities = None if launched is None else _OURS
             try:
                 self._get_to_know(launched)
                 return
@@ -147,12 +147,10 @@ class FolderBackend(ServerBackend):
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What the server can do. One round trip, once, if somebody else started it."""
-        keeps = self._keeps_data
-        if keeps is None:
-            questions = pack_all(KEEPING_QUESTIONS)
-            keeps = keeps_data(self._exchange(questions, 2, repeatable=True))
-            self._keeps_data = keeps
-        return _KEEPING if keeps else _PROCESSES
+        abilities = self._abilities
+        if abilities is None:
+            abilities = self._abilities = ask_what_it_can(self)
+        return _PROCESSES | abilities
 
     def _agree_on_durability(self, wire: Wire) -> None:
         """See to it that a server that somebody else started keeps what we promise."""

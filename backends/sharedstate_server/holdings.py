@@ -68,9 +68,13 @@ class Holdings:
 
     @property
     def held_bytes(self) -> int:
-        """How many bytes of commands are held, those included that MULTI has queued."""
+        """How many bytes of commands are held, those included that MULTI has queued, and
+        what is bound to the session.
+        """
         transaction = self.session.transaction
         held = self.unexecuted_bytes
+        if self.session.bound is not None:
+            held += self.session.bound.size_bytes
         # One that has grown too big holds nothing any more.
         if transaction is not None and transaction.commands:
             held += transaction.size_bytes

@@ -224,6 +224,14 @@ class Server:
             if runner is not None:
                 runner.release()
 
+    def expect_departures(self) -> None:
+        """Clients have bound scripts, which are to run when they have gone."""
+        if self.engine.on_leave is None:
+            # Most servers never come here.
+            from sharedstate_server.departures import Departures
+
+            self.engine.on_leave = Departures(self).add
+
     def _note_long_turn(self, seconds: float) -> None:
         self.engine.latency.record("loop-turn", int(seconds * 1000))
 
@@ -240,6 +248,7 @@ class Server:
         self._cron_timer.interval = 1 / hz
         self.limits.cron(hz)
         self.data.cron()
+        self._let_output_leave()
 
     def _adapted_hz(self) -> int:
         """How often the cron should come: `hz`, or more often with many clients, so that
@@ -258,6 +267,7 @@ class Server:
         Returns when, in monotonic seconds, the next one must be answered.
         """
         self.engine.expire_waits()
+        self._let_output_leave()
         deadline_ms = self.engine.next_wait_deadline_ms()
         if deadline_ms is None:
             return None
@@ -268,6 +278,11 @@ class Server:
         deadline_ms = self.engine.next_wait_deadline_ms()
         if deadline_ms is not None:
             self.loop.wake_by(time.monotonic() + (deadline_ms - _now_ms()) / 1000)
+
+    def _let_output_leave(self) -> None:
+        """What timers have to say leaves with the turn that begins: it must not sleep."""
+        if self.unflushed:
+            self.loop.soon(_do_nothing)
 
     @property
     def idle_seconds(self) -> float:
@@ -402,6 +417,10 @@ class Server:
         from traceback import format_exc
 
         self.log(f"{message}\n{format_exc()}", "warning")
+
+
+def _do_nothing() -> None:
+    """What is due soon keeps the loop from sleeping."""
 
 
 def _ignore(number: int, frame: object) -> None:

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING
 from sharedstate.backend import Backend
 from sharedstate.commands import is_write
 from sharedstate.errors import ConsistencyError
+from sharedstate.sessions import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sharedstate.backend import (
         Argument,
+        BackendSession,
         Capability,
         Command,
         Key,
@@ -119,6 +121,10 @@ class ConfirmedBackend(Backend):
     def subscribe(self, channels: Sequence[Key]) -> Subscription:
         """Subscribe to channels."""
         return self._inner.subscribe(channels)
+
+    def open_session(self, identity: str = "") -> BackendSession:
+        """Open a session. What the store runs for it is not confirmed by replicas."""
+        return open_session(self._inner, identity)
 
     def close(self) -> None:
         """Close the wrapped backend."""

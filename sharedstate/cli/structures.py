@@ -7,6 +7,7 @@ tables `_READERS` and `_WRITERS` are what the commands know.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +19,7 @@ from sharedstate.errors import QueueEmpty, SharedStateError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sharedstate.locking import LockInfo
+    from sharedstate.locking import Holder, LockInfo
     from sharedstate.state import State
 
 
@@ -47,7 +48,8 @@ _key_option = click.option(
 
 @click.command()
 @click.argument(
-    "kind", type=click.Choice(["map", "counter", "float_counter", "queue", "lock"])
+    "kind",
+    type=click.Choice(["map", "counter", "float_counter", "queue", "lock", "rwlock"]),
 )
 @click.argument("name")
 @click.argument("key", required=False)
@@ -226,25 +228,37 @@ def _read_queue(choice: Choice, state: State, name: str) -> None:
 
 
 def _read_lock(choice: Choice, state: State, name: str) -> None:
-    info = state.lock(name).info()
+    _write_info(choice, state.lock(name).info())
+
+
+def _read_rwlock(choice: Choice, state: State, name: str) -> None:
+    _write_info(choice, state.rwlock(name).info())
+
+
+def _write_info(choice: Choice, info: LockInfo) -> None:
     if choice.json:
         output.write_json(_lock_data(info))
         return
     click.echo(f"{'held' if info.holders else 'free'}, {info.waiters} waiting")
     for holder in info.holders:
-        place = f"host {holder.host}, pid {holder.pid}, thread {holder.thread}"
-        click.echo(f"holder: {place}; the lease ends in {info.remaining or 0:.1f} s")
+        lease = f"the lease ends in {info.remaining or 0:.1f} s"
+        click.echo(f"holder: {_place_of(holder)}; {lease}")
+    for waiter in info.line:
+        click.echo(f"waiter: {_place_of(waiter)}")
+
+
+def _place_of(party: Holder) -> str:
+    mode = f", to {party.mode}" if party.mode else ""
+    return f"host {party.host}, pid {party.pid}, thread {party.thread}{mode}"
 
 
 def _lock_data(info: LockInfo) -> dict[str, object]:
     return {
         "name": info.name,
-        "holders": [
-            {"host": each.host, "pid": each.pid, "thread": each.thread, "since": each.since}
-            for each in info.holders
-        ],
+        "holders": [asdict(holder) for holder in info.holders],
         "remaining": info.remaining,
         "waiters": info.waiters,
+        "line": [asdict(waiter) for waiter in info.line],
         "fencing": info.fencing,
     }
 
@@ -254,6 +268,7 @@ _READERS: dict[str, Callable[[Choice, State, str], None]] = {
     "float_counter": _read_float_counter,
     "queue": _read_queue,
     "lock": _read_lock,
+    "rwlock": _read_rwlock,
 }
 
 

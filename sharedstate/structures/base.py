@@ -8,12 +8,19 @@ own connections.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import ParamSpec, TypeVar
+
     from sharedstate.backend import Backend
+    from sharedstate.fencing import FencingLock
     from sharedstate.serializers import Serializer
     from sharedstate.state import State
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
 
 
 class StructureContext:
@@ -51,6 +58,10 @@ class Structure:
     `options` are the keyword options by which the handle was made; they travel with it.
     """
 
+    fenceable: ClassVar[bool] = False
+    """Whether a lock can fence its writes. For that, a handle must reach the store by
+    nothing but `self._context.backend`, or bound methods of it in attributes of its own."""
+
     def __init__(self, context: StructureContext, options: Mapping[str, object]) -> None:
         self._context = context
         self._options = dict(options)
@@ -59,6 +70,19 @@ class Structure:
     def name(self) -> str:
         """The name by which every process finds this structure."""
         return self._context.name
+
+    def _fenced(
+        self,
+        lock: FencingLock,
+        method: Callable[P, R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call one of this handle's methods; its writes carry the token of the lock."""
+        from sharedstate.fencing import call_fenced
+
+        return call_fenced(lock, self, method, *args, **kwargs)
 
     def __repr__(self) -> str:
         where = self._context.state.describe()

@@ -1,6 +1,7 @@
 -- Scripts of counters.
 --
 -- value   a string: the counter in decimal text. Missing is zero.
+-- fence   which no script here touches: see sharedstate/fencing.lua.
 --
 -- Whole counters hold 64 bits, but a number of Lua is a double and exact only up to
 -- 2^53. So the arithmetic is INCRBY's, and bounds are compared as decimal text. Only a

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Self, TypeAlias
 
+    from sharedstate.fencing import FencingLock
     from sharedstate.structures.base import StructureContext
 
     OnBound: TypeAlias = Literal["none", "raise"]
@@ -35,8 +36,13 @@ N = TypeVar("N", bound=float)
 
 
 class SharedNumber(Structure, Generic[N]):
-    """What counters of both kinds have in common."""
+    """What counters of both kinds have in common.
 
+    A write with `fence=lock` carries the token of a lock that is held, and raises
+    `StaleToken`, with nothing changed, if a later holder has written: see `Lock.fencing`.
+    """
+
+    fenceable = True
     _type: ClassVar[type | None]
     """The type whose every value may be added, so that nothing has to be checked."""
     _increment: ClassVar[str]
@@ -52,7 +58,7 @@ class SharedNumber(Structure, Generic[N]):
         self._execute: Callable[[tuple[Any, ...]], Any] = context.backend.execute
 
     @overload
-    def add(self, n: N = ...) -> N: ...
+    def add(self, n: N = ..., *, fence: FencingLock | None = None) -> N: ...
     @overload
     def add(
         self,
@@ -61,6 +67,7 @@ class SharedNumber(Structure, Generic[N]):
         minimum: N | None = None,
         maximum: N | None = None,
         on_bound: Literal["raise"],
+        fence: FencingLock | None = None,
     ) -> N: ...
     @overload
     def add(
@@ -70,6 +77,7 @@ class SharedNumber(Structure, Generic[N]):
         minimum: N | None = None,
         maximum: N | None = None,
         on_bound: OnBound = "none",
+        fence: FencingLock | None = None,
     ) -> N | None: ...
     def add(
         self,
@@ -78,6 +86,7 @@ class SharedNumber(Structure, Generic[N]):
         minimum: N | None = None,
         maximum: N | None = None,
         on_bound: OnBound = "none",
+        fence: FencingLock | None = None,
     ) -> Any:
         """Add `n`, and return the new value. Atomic; one round trip.
 
@@ -88,6 +97,10 @@ class SharedNumber(Structure, Generic[N]):
 
         Raises `CounterOverflow` when the value would not fit 64 bits, or a float.
         """
+        if fence is not None:
+            bounds: Any = {"minimum": minimum, "maximum": maximum, "on_bound": on_bound}
+            add: Callable[..., Any] = self.add
+            return self._fenced(fence, add, n, **bounds)
         if type(n) is not self._type:
             n = self._check(n, "amount")
         if minimum is not None or maximum is not None:
@@ -100,7 +113,7 @@ class SharedNumber(Structure, Generic[N]):
         return reply if type(reply) is int else self._read(reply)
 
     @overload
-    def subtract(self, n: N = ...) -> N: ...
+    def subtract(self, n: N = ..., *, fence: FencingLock | None = None) -> N: ...
     @overload
     def subtract(
         self,
@@ -109,6 +122,7 @@ class SharedNumber(Structure, Generic[N]):
         minimum: N | None = None,
         maximum: N | None = None,
         on_bound: Literal["raise"],
+        fence: FencingLock | None = None,
     ) -> N: ...
     @overload
     def subtract(
@@ -118,10 +132,11 @@ class SharedNumber(Structure, Generic[N]):
         minimum: N | None = None,
         maximum: N | None = None,
         on_bound: OnBound = "none",
+        fence: FencingLock | None = None,
     ) -> N | None: ...
-    def subtract(self, n: Any = 1, **bounds: Any) -> Any:
-        """Subtract `n`, and return the new value. As `add(-n)`, bounds included."""
-        return self.add(-self._check(n, "amount"), **bounds)
+    def subtract(self, n: Any = 1, **options: Any) -> Any:
+        """Subtract `n`, and return the new value. As `add(-n)`, all options included."""
+        return self.add(-self._check(n, "amount"), **options)
 
     @property
     def value(self) -> N:
@@ -129,24 +144,33 @@ class SharedNumber(Structure, Generic[N]):
         return self._read(self._execute(("GET", self._key)))
 
     @abstractmethod
-    def get_and_add(self, n: N) -> N:
+    def get_and_add(self, n: N, *, fence: FencingLock | None = None) -> N:
         """Add `n`, and return the value from before. Atomic; one round trip."""
 
-    def compare_and_set(self, expected: N, new: N) -> bool:
+    def compare_and_set(
+        self, expected: N, new: N, *, fence: FencingLock | None = None
+    ) -> bool:
         """Set the counter to `new` if it is `expected`; whether it was.
 
         Atomic; one round trip.
         """
+        if fence is not None:
+            return self._fenced(fence, self.compare_and_set, expected, new)
         wanted, following = self._check(expected, "expected value"), self._check_stored(new)
         done: int = self._run(self._compare_and_set, repr(wanted), repr(following))
         return done == 1
 
-    def reset(self, to: Any = 0) -> N:
+    def reset(self, to: Any = 0, *, fence: FencingLock | None = None) -> N:
         """Set the counter, and return the value from before. Atomic; one round trip."""
+        if fence is not None:
+            return self._fenced(fence, self.reset, to)
         return self._read(self._execute(("GETSET", self._key, self._check_stored(to))))
 
-    def set(self, value: N) -> None:
+    def set(self, value: N, *, fence: FencingLock | None = None) -> None:
         """Set the counter, whatever it was. Atomic; one round trip."""
+        if fence is not None:
+            self._fenced(fence, self.set, value)
+            return
         self._execute(("SET", self._key, self._check_stored(value)))
 
     def __iadd__(self, n: N) -> Self:
@@ -223,9 +247,9 @@ class Counter(SharedNumber[int]):
     _check = staticmethod(whole)
     _check_stored = staticmethod(stored_whole)
 
-    def get_and_add(self, n: int = 1) -> int:
+    def get_and_add(self, n: int = 1, *, fence: FencingLock | None = None) -> int:
         """Add `n`, and return the value from before. Atomic; one round trip."""
-        return self.add(n) - n
+        return self.add(n, fence=fence) - n
 
     def __int__(self) -> int:
         return self.value
@@ -251,8 +275,10 @@ class FloatCounter(SharedNumber[float]):
     _check = staticmethod(finite)
     _check_stored = staticmethod(finite)
 
-    def get_and_add(self, n: float = 1.0) -> float:
+    def get_and_add(self, n: float = 1.0, *, fence: FencingLock | None = None) -> float:
         """Add `n`, and return the value from before. Atomic; one round trip."""
+        if fence is not None:
+            return self._fenced(fence, self.get_and_add, n)
         amount = finite(n)
         commands = (("GET", self._key), ("INCRBYFLOAT", self._key, amount))
         try:

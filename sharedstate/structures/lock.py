@@ -18,7 +18,7 @@ the lock on the store for up to one lease time, with nobody to renew it.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import get_ident
 from time import monotonic, time
 from typing import TYPE_CHECKING
@@ -30,11 +30,11 @@ from sharedstate.errors import (
     LockLost,
     LockNotOwned,
     LockTimeout,
-    SharedStateError,
 )
-from sharedstate.identity import as_of_now, new_owner
 from sharedstate.leases import Lease
-from sharedstate.locking import Grant, LockInfo, Refusal
+from sharedstate.locking import LockInfo
+from sharedstate.log import get_logger
+from sharedstate.structures.acquiring import acquire_lease
 from sharedstate.structures.base import Structure
 from sharedstate.structures.lock_options import check_timeout, lease_terms
 from sharedstate.waiting import to_seconds
@@ -43,11 +43,12 @@ from sharedstate.watchdog import WATCHDOG
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
     from datetime import timedelta
     from types import TracebackType
     from typing import Self
 
-    from sharedstate.locking import Owner
+    from sharedstate.fencing import Fence
     from sharedstate.structures.base import StructureContext
 
 _FOREVER = float("inf")
@@ -57,10 +58,11 @@ class Lock(Structure):
     """A lock that one handle at a time holds, everywhere. A context manager.
 
     It is held on a lease of `ttl` seconds, which a watchdog thread renews while it is
-    held. If its process dies, or the handle is dropped, the lock is free when the lease
-    ends. If the lease ends while the lock is held (the process was stopped, or the store
-    not reached), the lock is *lost*: `lost` is set, `on_lost` called, and `release`
-    raises `LockLost`. What must never be done twice should be guarded by `token` too.
+    held. If its process dies, the lock is free at once where the backend has sessions, and
+    otherwise when the lease ends; so it is if the handle is dropped. If the lease ends
+    while the lock is held (the process was stopped, or the store not reached), the lock is
+    *lost*: `lost` is set, `on_lost` called, and `release` raises `LockLost`. What must
+    never be done twice should be guarded by `token` too.
     """
 
     def __init__(self, context: StructureContext, options: Mapping[str, object]) -> None:
@@ -69,7 +71,7 @@ class Lock(Structure):
         self._latest: Lease | None = None
         self._terms = lease_terms(self, context, dict(options))
         self._strategy = self._terms.strategy
-        self._ask = self._strategy.try_acquire
+        self._is_thread_bound = getattr(self._strategy, "is_thread_bound", False)
 
     def acquire(
         self, blocking: bool = True, timeout: float | timedelta | None = -1
@@ -83,32 +85,7 @@ class Lock(Structure):
         seconds = _FOREVER
         if timeout != -1 or not blocking:
             seconds = check_timeout(blocking, timeout)
-        owner = new_owner()
-        asked_at = monotonic()
-        deadline = asked_at + seconds
-        announced = seconds > 0
-        try:
-            outcome = self._ask(owner, waiting=announced)
-            while isinstance(outcome, Refusal):
-                left = deadline - monotonic()
-                if left <= 0:
-                    if announced:
-                        self._strategy.stop_waiting(owner)
-                    return False
-                self._strategy.wait(owner, min(left, outcome.retry_after_ms / 1000))
-                # The wait has used up what was announced; asking announces anew.
-                announced = False
-                owner = as_of_now(owner)
-                asked_at = monotonic()
-                announced = True
-                outcome = self._ask(owner, waiting=True)
-            self._keep(outcome, asked_at)
-        except BackendError:
-            raise
-        except BaseException:
-            self._undo(owner, announced)
-            raise
-        return True
+        return acquire_lease(self._terms, seconds, self._keep)
 
     def release(self) -> None:
         """Release the lock, and wake a waiter. One round trip.
@@ -118,7 +95,7 @@ class Lock(Structure):
         reached, that error is raised, the lock is not renewed any more, and `release`
         may be called again.
         """
-        lease = self._leases.get(get_ident()) or self._latest
+        lease = self._current()
         if lease is None or not WATCHDOG.claim(lease):
             raise self._not_held(lease)
         try:
@@ -126,11 +103,8 @@ class Lock(Structure):
         except BaseException:
             WATCHDOG.let_run_out(lease)
             raise
-        if left:
-            WATCHDOG.watch(lease)
-            return
-        self._leases.pop(lease.thread, None)
-        if left is None and not (lease.in_doubt and monotonic() < lease.deadline):
+        self._forget(lease)
+        if left is None and not lease.was_surely_held():
             WATCHDOG.report(lease, "when it was released, its lease was over")
             raise self._not_held(lease)
 
@@ -225,30 +199,41 @@ class Lock(Structure):
     def force_release(self) -> bool:
         """Take the lock away from whoever holds it; True if somebody did. One round trip.
 
-        For repairs: the holder does not notice before it next renews, and works on.
+        Dangerous, and meant for repairs by hand: the holder does not notice before it next
+        renews, and works on, beside the next one. Only fencing stops it. Each use is logged
+        as a warning.
         """
-        return self._strategy.force_release()
+        released = self._strategy.force_release()
+        if released:
+            get_logger("locks").warning(
+                "the lock %r was taken from its holder by force_release", self.name
+            )
+        return released
 
-    def _keep(self, grant: Grant, asked_at: float) -> None:
-        thread = get_ident()
-        if grant.holds > 1 and thread in self._leases:
-            # A reentrant strategy granted it once more: one lease stands for all.
-            WATCHDOG.claim(self._leases[thread])
-        lease = Lease(self._terms, grant, asked_at, thread)
-        self._leases[thread] = self._latest = lease
-        WATCHDOG.watch(lease)
+    def fencing(self, *structures: Structure) -> AbstractContextManager[Fence]:
+        """`with lock.fencing(map, counter): …`: all writes of this thread through these
+        handles carry this lock's token, and are refused once a later holder has written.
 
-    def _undo(self, owner: Owner, announced: bool) -> None:
-        """After an interrupt: nothing is held, and nobody counted as waiting."""
-        lease = self._leases.get(get_ident())
-        if lease is not None and lease.grant.owner is owner:
-            WATCHDOG.claim(lease)
-            self._leases.pop(lease.thread, None)
-        # The interrupt is what the caller has to hear of. What stays behind on a store
-        # that is not reached ends with its lease.
-        with suppress(SharedStateError):
-            if self._strategy.release(Grant(owner, 0)) is None and announced:
-                self._strategy.stop_waiting(owner)
+        See `sharedstate.fencing.fencing`. One round trip for each structure to enter.
+        """
+        from sharedstate.fencing import fencing
+
+        return fencing(self, *structures)
+
+    def _keep(self, lease: Lease) -> None:
+        if lease.grant.holds > 1:
+            lease.outer = self._leases.get(lease.thread)
+        self._leases[lease.thread] = self._latest = lease
+
+    def _forget(self, lease: Lease) -> None:
+        """Take an acquisition out: the one around it is this thread's again, if any."""
+        if self._leases.get(lease.thread) is lease:
+            if lease.outer is None:
+                del self._leases[lease.thread]
+            else:
+                self._leases[lease.thread] = lease.outer
+        if self._latest is lease and lease.outer is not None:
+            self._latest = lease.outer
 
     def _release_surely(self, lease: Lease) -> int | None:
         try:
@@ -267,8 +252,14 @@ class Lock(Structure):
                 error.__context__ = ours
 
     def _current(self) -> Lease | None:
-        """The acquisition of this thread, or else the last one on this handle."""
-        return self._leases.get(get_ident()) or self._latest
+        """The acquisition of this thread, or else the last one on this handle, unless it
+        belongs to another thread for good.
+        """
+        thread = get_ident()
+        lease = self._leases.get(thread) or self._latest
+        if self._is_thread_bound and lease is not None and lease.thread != thread:
+            return None
+        return lease
 
     def _held(self) -> Lease:
         lease = self._current()
@@ -285,7 +276,7 @@ class Lock(Structure):
                 f"acquire it first"
             )
         if forget:
-            self._leases.pop(lease.thread, None)
+            self._forget(lease)
             if self._latest is lease:
                 self._latest = None
         return LockLost(
@@ -310,6 +301,6 @@ class Lock(Structure):
         )
 
     def __del__(self) -> None:
-        # Nobody can release these any more: they run out.
+        # Nobody can release these any more.
         for lease in self.__dict__.get("_leases", {}).values():
-            WATCHDOG.held.discard(lease)
+            WATCHDOG.abandon(lease)

@@ -18,6 +18,8 @@
 --     turn        string   whose turn it is to update an entry: a ticket of 16 characters,
 --                          then the field; expires soon. See map_update.py.
 --
+-- And a fifth, `fence`, which no script here touches: see sharedstate/fencing.lua.
+--
 -- From that step on the store itself refuses every native command on data with
 -- WRONGTYPE, so that a handle that did not know cannot read an expired entry nor write
 -- past the deadlines. It then runs the script that bears the command's name, and goes on
@@ -157,20 +159,20 @@ local function replace(field, value, is_alive)
   redis.call('hset', hash, field, value)
 end
 
--- @script hget repeatable
+-- @script hget repeatable unfenced
 return answer(value_of(ARGV[1]))
 
--- @script hexists repeatable
+-- @script hexists repeatable unfenced
 return answer(is_due(ARGV[1]) and 0 or redis.call('hexists', hash, ARGV[1]))
 
--- @script hlen repeatable
+-- @script hlen repeatable unfenced
 local due = is_timed and redis.call('zcount', deadlines, '-inf', text(now)) or 0
 return answer(redis.call('hlen', hash) - due)
 
--- @script hmget repeatable
+-- @script hmget repeatable unfenced
 return answer(values_of(ARGV))
 
--- @script hscan repeatable
+-- @script hscan repeatable unfenced
 -- The hash kept its identity when it was renamed, so a cursor outlives the change.
 local cursor, found = unpack(redis.call('hscan', hash, unpack(ARGV)))
 if not is_timed then return answer({cursor, found}) end
@@ -230,7 +232,7 @@ write(entries, lifetime)
 settle()
 return answer(1)
 
--- @script ttl repeatable
+-- @script ttl repeatable unfenced
 -- Returns the milliseconds left, -1 for an entry without end, -2 for none.
 local deadline = is_timed and redis.call('zscore', deadlines, ARGV[1])
 if deadline then
@@ -349,3 +351,56 @@ in_chunks('hset', hash, sums)
 purge(#fields)
 settle()
 return answer(false)
+
+-- Scripts of transactions, whose reads and writes are apart: transaction_views/ explains
+-- them. Who reads gives the moment by which entries are dead, '' for now, and is told it.
+
+-- @script look repeatable unfenced
+-- ARGV: the moment, then fields. Returns {the moment, values, deadlines}, in their order.
+if ARGV[1] ~= '' then now = tonumber(ARGV[1]) end
+local fields, ends = {}, {}
+for i = 2, #ARGV do fields[i - 1] = ARGV[i] end
+local values = values_of(fields)
+for first = 1, is_timed and #fields or 0, CHUNK do
+  local last = math.min(first + CHUNK - 1, #fields)
+  local scores = redis.call('zmscore', deadlines, unpack(fields, first, last))
+  for i = first, last do ends[i] = scores[i - first + 1] end
+end
+return answer({text(now), values, ends})
+
+-- @script measure repeatable unfenced
+-- ARGV: the moment. Returns {the moment, how many entries, the first deadline after it}.
+if ARGV[1] ~= '' then now = tonumber(ARGV[1]) end
+local count, first = redis.call('hlen', hash), false
+if is_timed then
+  count = count - redis.call('zcount', deadlines, '-inf', text(now))
+  first = redis.call('zrangebyscore', deadlines, '(' .. text(now), '+inf', 'withscores', 'limit', 0, 1)[2]
+end
+return answer({text(now), count, first or false})
+
+-- @script apply
+-- ARGV: '1' to remove all entries first, or '0'; then, for each entry that changes, four
+-- words: the field; what becomes of its value: 'set' to the third word, 'keep' or 'del';
+-- that word; its end: '' for ever, 'in' and ms from now, or 'at' and a deadline.
+if ARGV[1] == '1' then
+  redis.call('unlink', data, timed, deadlines)
+  is_timed, hash = false, data
+end
+for i = 2, #ARGV, 4 do
+  local field, change, value, ending = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  if change == 'del' then
+    remove(field)
+  else
+    if ending ~= '' then become_timed() end
+    if change == 'set' then redis.call('hset', hash, field, value) end
+    if ending ~= '' then
+      local ms = tonumber(ending:sub(3))
+      redis.call('zadd', deadlines, text(ending:sub(1, 2) == 'in' and now + ms or ms), field)
+    elseif is_timed then
+      redis.call('zrem', deadlines, field)
+    end
+  end
+end
+purge((#ARGV - 1) / 4)
+settle()
+return answer(1)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import Self
 
+    from sharedstate.fencing import FencingLock
+
 __all__ = ["ABSENT", "Absent", "Map"]
 
 BATCH = 50_000
@@ -44,6 +46,10 @@ class Map(SharedDict[K, V]):
     may have a lifetime, `ttl`, in seconds or as `timedelta`; once it is over, the entry
     is gone for every method. Writing a value gives the entry the lifetime of that call,
     for ever by default; `increment`, `compare_and_set` and `update_with` leave it alone.
+
+    A write with `fence=lock` carries the token of a lock that is held, and raises
+    `StaleToken`, with nothing changed, if a later holder has written: see `Lock.fencing`,
+    which does the same for the methods that a dict has.
 
     What is read is a copy: changing it changes nothing in the map. To change part of a
     value, use `update_with`.
@@ -74,12 +80,16 @@ class Map(SharedDict[K, V]):
         ttl: float | timedelta | None = None,
         if_absent: bool = False,
         if_present: bool = False,
+        fence: FencingLock | None = None,
     ) -> bool:
         """Write an entry, which lives `ttl` seconds, or for ever; whether it was written.
 
         With `if_absent` it is written only if there is no entry, with `if_present` only
         if there is one. The first `ttl` of a map changes its layout, in one step.
         """
+        if fence is not None:
+            how: Any = {"ttl": ttl, "if_absent": if_absent, "if_present": if_present}
+            return self._fenced(fence, self.set, key, value, **how)
         if if_absent and if_present:
             raise ValueError("expected if_absent or if_present, got both")
         lifetime = 0 if ttl is None else _lifetime_ms(ttl)
@@ -98,13 +108,19 @@ class Map(SharedDict[K, V]):
             raise KeyError(key)
         return None if left == -1 else left / 1000
 
-    def touch(self, key: K, ttl: float | timedelta) -> bool:
+    def touch(
+        self, key: K, ttl: float | timedelta, *, fence: FencingLock | None = None
+    ) -> bool:
         """Let an entry live `ttl` seconds from now; False if there is none."""
+        if fence is not None:
+            return self._fenced(fence, self.touch, key, ttl)
         done: int = self._run("touch", self._field(key), _lifetime_ms(ttl))
         return done == 1
 
-    def persist(self, key: K) -> bool:
+    def persist(self, key: K, *, fence: FencingLock | None = None) -> bool:
         """Let an entry live for ever; whether there was one with a lifetime."""
+        if fence is not None:
+            return self._fenced(fence, self.persist, key)
         done: int = self._run("persist", self._field(key))
         return done == 1
 
@@ -123,9 +139,16 @@ class Map(SharedDict[K, V]):
         return found
 
     def set_many(
-        self, entries: Mapping[K, V], *, ttl: float | timedelta | None = None
+        self,
+        entries: Mapping[K, V],
+        *,
+        ttl: float | timedelta | None = None,
+        fence: FencingLock | None = None,
     ) -> None:
         """Write many entries, which live `ttl` seconds, or for ever. As `get_many`."""
+        if fence is not None:
+            self._fenced(fence, self.set_many, entries, ttl=ttl)
+            return
         lifetime = 0 if ttl is None else _lifetime_ms(ttl)
         for batch in _batches(list(local_entries(entries).items())):
             words: list[Any] = []
@@ -136,20 +159,31 @@ class Map(SharedDict[K, V]):
             else:
                 self._call("HSET", *words)
 
-    def delete_many(self, keys: Iterable[K]) -> int:
+    def delete_many(self, keys: Iterable[K], *, fence: FencingLock | None = None) -> int:
         """Remove many entries; how many there were. As `get_many`."""
+        if fence is not None:
+            return self._fenced(fence, self.delete_many, keys)
         removed = 0
         for batch in _batches(list(keys)):
             removed += self._call("HDEL", *map(self._field, batch))
         return removed
 
-    def compare_and_set(self, key: K, expected: V | Absent, new: V | Absent) -> bool:
+    def compare_and_set(
+        self,
+        key: K,
+        expected: V | Absent,
+        new: V | Absent,
+        *,
+        fence: FencingLock | None = None,
+    ) -> bool:
         """Change a value to `new` if it equals `expected`; whether it did. Atomic.
 
         `ABSENT` stands for no entry: `expected=ABSENT` creates, `new=ABSENT` removes. One
         round trip, as the stored forms are compared; one more when they differ and the
         values are equal all the same, as 1 and 1.0 are.
         """
+        if fence is not None:
+            return self._fenced(fence, self.compare_and_set, key, expected, new)
         field = self._field(key)
         wanted = self._dump(expected)
         written = self._dump(new)
@@ -160,7 +194,12 @@ class Map(SharedDict[K, V]):
             wanted = found
 
     def update_with(
-        self, key: K, function: Callable[[V], V | Absent], *, default: V | Absent = ABSENT
+        self,
+        key: K,
+        function: Callable[[V], V | Absent],
+        *,
+        default: V | Absent = ABSENT,
+        fence: FencingLock | None = None,
     ) -> V | Absent:
         """Change a value by a function of it, and return the new one; no change is lost.
 
@@ -172,6 +211,8 @@ class Map(SharedDict[K, V]):
         Two round trips; one or two more each time that another came between. There is no
         limit to the tries: `map_update.py` tells how each of many gets its turn.
         """
+        if fence is not None:
+            return self._fenced(fence, self.update_with, key, function, default=default)
         contest = Contest(self, self._field(key))
         while True:
             before = self._dump(default) if contest.found is None else contest.found
@@ -181,12 +222,14 @@ class Map(SharedDict[K, V]):
             if contest.won_with(self._dump(new)):
                 return new
 
-    def increment(self, key: K, n: int = 1) -> int:
+    def increment(self, key: K, n: int = 1, *, fence: FencingLock | None = None) -> int:
         """Add to a whole number, which is 0 if there is none; the new value. Atomic.
 
         Raises `NotANumber` if the value is something else, `CounterOverflow` if it would
         leave 64 bits.
         """
+        if fence is not None:
+            return self._fenced(fence, self.increment, key, n)
         field, amount = self._field(key), whole(n)
         try:
             return int(self._call("HINCRBY", field, amount))
@@ -194,11 +237,16 @@ class Map(SharedDict[K, V]):
             raise_refused_sum(error, self._subject(key), amount)
             raise
 
-    def increment_many(self, amounts: Mapping[K, int]) -> None:
+    def increment_many(
+        self, amounts: Mapping[K, int], *, fence: FencingLock | None = None
+    ) -> None:
         """Add to many whole numbers, all of them or, if one cannot be added to, none.
 
         As `get_many` and `increment`.
         """
+        if fence is not None:
+            self._fenced(fence, self.increment_many, amounts)
+            return
         for batch in _batches(list(local_entries(amounts).items())):
             words: list[Any] = []
             for key, n in batch:

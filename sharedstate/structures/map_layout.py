@@ -30,6 +30,8 @@ SCAN_COUNT = 500
 class MapLayout(Structure):
     """A hash with deadlines: fields and stored values, in whichever layout they are."""
 
+    fenceable = True
+
     def __init__(self, context: StructureContext, options: Mapping[str, object]) -> None:
         super().__init__(context, options)
         self._data = context.key("data")

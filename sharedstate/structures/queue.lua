@@ -10,6 +10,9 @@
 --                        and have not been sent a token
 -- ready, room, done   wake lists: tokens for getters, putters and joiners. They hold no
 --           items, so that a waiter who is killed takes nothing along.
+-- fence     which no script here touches: see sharedstate/fencing.lua. What does not have
+--           to do with it: counting waiters, and giving back what cannot be read, for the
+--           item would be lost if that were refused.
 --
 -- Invariant: who makes room for waiters sends a token to as many as there is room for,
 -- and counts them as waiting no longer. Sent too many, one asks and waits again; a token
@@ -113,7 +116,7 @@ if meta[2] then wake(KEYS[2], 'putters', KEYS[3], places_left(KEYS[1], KEYS[2]))
 if ARGV[1] == '1' then redis.call('hincrby', KEYS[2], 'getters', 1) end
 return 0
 
--- @script give_back
+-- @script give_back unfenced
 -- KEYS: items, meta, ready. ARGV: items, the youngest first. For one who got them and
 -- cannot read them. They were never reported as done, so `unfinished` has them still.
 local length
@@ -136,7 +139,7 @@ end
 wake(KEYS[1], 'joiners', KEYS[2], math.huge)
 return 0
 
--- @script join repeatable
+-- @script join repeatable unfenced
 -- KEYS: meta. ARGV: 1 to be counted if tasks are unfinished. Returns 1 if none is.
 -- Repeated, it may count a joiner twice: one needless wake-up, which is no change to
 -- anybody. So it may be.
@@ -144,7 +147,7 @@ if redis.call('hexists', KEYS[1], 'unfinished') == 0 then return 1 end
 if ARGV[1] == '1' then redis.call('hincrby', KEYS[1], 'joiners', 1) end
 return 0
 
--- @script stop_waiting
+-- @script stop_waiting unfenced
 -- KEYS: meta, the wake list of the kind, items. ARGV: getters, putters or joiners.
 -- Uses up a count, or else the token that was sent for it. Who gives up although there
 -- is room may have been woken for it: the wake-up goes on to another.

@@ -30,7 +30,8 @@ from sharedstate.errors import (
 )
 from sharedstate.scripts import load_scripts
 from sharedstate.structures.base import Structure
-from sharedstate.waiting import FOREVER, Deadline, to_seconds, wait_for_token
+from sharedstate.structures.queue_options import check_options, deadline_of
+from sharedstate.waiting import FOREVER, wait_for_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from sharedstate.backend import Script
+    from sharedstate.fencing import FencingLock
     from sharedstate.structures.base import StructureContext
+    from sharedstate.waiting import Deadline
 
 T = TypeVar("T")
 
@@ -57,11 +60,16 @@ class Queue(Structure, Generic[T]):
 
     Putting and getting cost one round trip when they need not wait; who waits, three
     more. Time-outs are seconds, or a `timedelta`; None waits for ever.
+
+    What is done with `fence=lock` carries the token of a lock that is held, and raises
+    `StaleToken`, with nothing changed, if a later holder has written: see `Lock.fencing`.
     """
+
+    fenceable = True
 
     def __init__(self, context: StructureContext, options: Mapping[str, object]) -> None:
         super().__init__(context, options)
-        self._bound = _check_options(context, options)
+        self._bound = check_options(context, options)
         self._limit = str(self._bound)
         self._run = context.backend.run_script
         self._execute: Callable[[tuple[Any, ...]], Any] = context.backend.execute
@@ -77,14 +85,22 @@ class Queue(Structure, Generic[T]):
         self._put, self._get = scripts["put"], scripts["get"]
 
     def put(
-        self, item: T, block: bool = True, timeout: float | timedelta | None = None
+        self,
+        item: T,
+        block: bool = True,
+        timeout: float | timedelta | None = None,
+        *,
+        fence: FencingLock | None = None,
     ) -> None:
         """Put an item at the end, waiting for room if need be.
 
         Raises `QueueFull` if there was no room, at once or within `timeout`, and
         `QueueShutDown` once the queue is shut down. One round trip.
         """
-        deadline = FOREVER if block and timeout is None else _deadline(block, timeout)
+        if fence is not None:
+            self._fenced(fence, self.put, item, block, timeout)
+            return
+        deadline = FOREVER if block and timeout is None else deadline_of(block, timeout)
         data = self._dumps(item)
         announce = "0" if deadline.is_over else "1"
         reply: int = self._run(self._put, self._put_keys, (self._limit, announce, data))
@@ -94,15 +110,17 @@ class Queue(Structure, Generic[T]):
             if reply < 1:
                 self._refuse_put(reply)
 
-    def put_nowait(self, item: T) -> None:
+    def put_nowait(self, item: T, *, fence: FencingLock | None = None) -> None:
         """Put an item, or raise `QueueFull`. One round trip."""
-        self.put(item, False)
+        self.put(item, False, fence=fence)
 
     def put_many(
         self,
         items: Iterable[T],
         block: bool = True,
         timeout: float | timedelta | None = None,
+        *,
+        fence: FencingLock | None = None,
     ) -> int:
         """Put items in order, as room appears; how many were put.
 
@@ -111,7 +129,9 @@ class Queue(Structure, Generic[T]):
         Atomic, and one round trip, for each portion: as many items as there is room
         for, `MAX_PORTION` at most. Items of others may come between two portions.
         """
-        deadline = _deadline(block, timeout)
+        if fence is not None:
+            return self._fenced(fence, self.put_many, items, block, timeout)
+        deadline = deadline_of(block, timeout)
         values = [self._dumps(item) for item in items]
         put = 0
         while put < len(values):
@@ -124,7 +144,13 @@ class Queue(Structure, Generic[T]):
             put += reply
         return put
 
-    def get(self, block: bool = True, timeout: float | timedelta | None = None) -> T:
+    def get(
+        self,
+        block: bool = True,
+        timeout: float | timedelta | None = None,
+        *,
+        fence: FencingLock | None = None,
+    ) -> T:
         """Take the first item, waiting for one if need be.
 
         Raises `QueueEmpty` if there was none, at once or within `timeout`, and
@@ -132,7 +158,9 @@ class Queue(Structure, Generic[T]):
         cannot read goes back to its place, and `SerializationError` is raised. One
         round trip.
         """
-        deadline = FOREVER if block and timeout is None else _deadline(block, timeout)
+        if fence is not None:
+            return self._fenced(fence, self.get, block, timeout)
+        deadline = FOREVER if block and timeout is None else deadline_of(block, timeout)
         announce = "0" if deadline.is_over else "1"
         reply = self._run(self._get, self._get_keys, (announce,))
         if type(reply) is int:
@@ -147,21 +175,28 @@ class Queue(Structure, Generic[T]):
             raise
         return item
 
-    def get_nowait(self) -> T:
+    def get_nowait(self, *, fence: FencingLock | None = None) -> T:
         """Take the first item, or raise `QueueEmpty`. One round trip."""
-        return self.get(False)
+        return self.get(False, fence=fence)
 
     def get_many(
-        self, n: int, block: bool = True, timeout: float | timedelta | None = None
+        self,
+        n: int,
+        block: bool = True,
+        timeout: float | timedelta | None = None,
+        *,
+        fence: FencingLock | None = None,
     ) -> list[T]:
         """Take the first items: as many as there are, up to `n`, and at least one.
 
         Waits for the first as `get` does, not for more. Atomic; one round trip.
         """
+        if fence is not None:
+            return self._fenced(fence, self.get_many, n, block, timeout)
         if n < 1:
             raise ValueError(f"expected to get at least 1 item, got n={n}")
         ask = self._getting(self._scripts["get_many"], n)
-        reply = self._ask(ask, "getters", _deadline(block, timeout))
+        reply = self._ask(ask, "getters", deadline_of(block, timeout))
         if type(reply) is int:
             self._refuse_get(reply)
         try:
@@ -185,18 +220,23 @@ class Queue(Structure, Generic[T]):
             self._loads(data) for data in self._execute(("LRANGE", self._items, 0, n - 1))
         ]
 
-    def clear(self) -> int:
+    def clear(self, *, fence: FencingLock | None = None) -> int:
         """Drop all items, as done; how many there were. Wakes putters. One round trip."""
+        if fence is not None:
+            return self._fenced(fence, self.clear)
         keys = (self._items, self._meta, *self._lists("putters", "joiners"))
         dropped: int = self._run(self._scripts["clear"], keys)
         return dropped
 
-    def task_done(self, *, count: int = 1) -> None:
+    def task_done(self, *, count: int = 1, fence: FencingLock | None = None) -> None:
         """Report that an item which was got is done; or `count` of them.
 
         Raises `ValueError`, and reports nothing, if more would be done than were put.
         One round trip.
         """
+        if fence is not None:
+            self._fenced(fence, self.task_done, count=count)
+            return
         if count < 1:
             raise ValueError(f"expected to report at least 1 task, got count={count}")
         keys = (self._meta, *self._lists("joiners"))
@@ -211,7 +251,7 @@ class Queue(Structure, Generic[T]):
 
         One round trip if all are done.
         """
-        deadline = _deadline(True, timeout)
+        deadline = deadline_of(True, timeout)
         script, keys = self._scripts["join"], (self._meta,)
 
         def ask(announce: str) -> Any:
@@ -220,13 +260,18 @@ class Queue(Structure, Generic[T]):
         done: int = self._ask(ask, "joiners", deadline)
         return done == 1
 
-    def shutdown(self, immediate: bool = False) -> None:
+    def shutdown(
+        self, immediate: bool = False, *, fence: FencingLock | None = None
+    ) -> None:
         """Let nobody put any more; once the items are taken, `get` raises too.
 
         Those who wait are woken, and raise `QueueShutDown`. With `immediate`, the items
         are dropped, as done. For every process, and for good. As `queue.Queue.shutdown`
         of Python 3.13. One round trip.
         """
+        if fence is not None:
+            self._fenced(fence, self.shutdown, immediate)
+            return
         keys = (
             self._items,
             self._meta,
@@ -333,30 +378,3 @@ class Queue(Structure, Generic[T]):
         if reply == _SHUT:
             raise QueueShutDown(f"the queue {self.name!r} was shut down, and is empty")
         raise QueueEmpty(f"the queue {self.name!r} is empty")
-
-
-def _deadline(block: bool, timeout: float | timedelta | None) -> Deadline:
-    """How long to wait, with the checks of `queue.Queue`."""
-    if not block:
-        return Deadline(0.0)
-    if timeout is None:
-        return FOREVER
-    seconds = to_seconds(timeout)
-    if not seconds >= 0:
-        raise ValueError(f"'timeout' must be a non-negative number, got {timeout!r}")
-    return Deadline(seconds)
-
-
-def _check_options(context: StructureContext, options: Mapping[str, object]) -> int:
-    """The bound that the options give, as a number that is not negative."""
-    unknown = set(options) - {"maxsize", "serializer"}
-    if unknown:
-        raise ConfigError(
-            f"a queue has the options maxsize and serializer, got {', '.join(unknown)}"
-        )
-    maxsize = options.get("maxsize", 0)
-    if type(maxsize) is not int:
-        raise ConfigError(
-            f"expected an int as maxsize of the queue {context.name!r}, got {maxsize!r}"
-        )
-    return max(0, maxsize)

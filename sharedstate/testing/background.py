@@ -15,11 +15,13 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sharedstate.locking import LockInfo
+    from sharedstate.structures.base import Structure
     from sharedstate.structures.queue import Queue
 
 Result = TypeVar("Result")
@@ -60,10 +62,29 @@ def wait_until(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
         time.sleep(_ASK_AGAIN_SECONDS)
 
 
+def wait_for_waiters(lock: SupportsInfo, count: int) -> None:
+    """Return when so many wait for a lock."""
+    wait_until(lambda: lock.info().waiters == count)
+
+
 def waiters(queue: Queue[Any], kind: str) -> int:
     """How many wait on a queue, of the "getters", "putters" or "joiners"."""
     context = queue._context
     return int(context.backend.execute(("HGET", context.key("meta"), kind)) or 0)
+
+
+def listeners(structure: Structure) -> int:
+    """How many wait for news of a structure."""
+    context = structure._context
+    found = context.backend.execute(("PUBSUB", "NUMSUB", context.key("news")))
+    return int(found[1])
+
+
+class SupportsInfo(Protocol):
+    """What tells who waits for it."""
+
+    def info(self) -> LockInfo:
+        """Who holds it, and who waits."""
 
 
 @contextmanager

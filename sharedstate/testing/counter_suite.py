@@ -177,7 +177,7 @@ class CounterSuite(FloatCounterSuite):
 
     @pytest.mark.parametrize("bounds", [{}, {"minimum": 0}])
     def test_overflow_is_an_error_and_changes_nothing(
-        self, shared_state: State, bounds: dict[str, int]
+        self, shared_state: State, bounds: dict[str, Any]
     ) -> None:
         level = shared_state.counter("level")
         level.set(MOST)

@@ -107,7 +107,7 @@ class LockLeases:
 
     def test_leaving_a_lost_lock_is_an_error(self, shared_state: State) -> None:
         lock = shared_state.lock("a", ttl=20)
-        with pytest.raises(LockLost, match="fencing token 1"), lock:
+        with pytest.raises(LockLost, match="fencing token "), lock:
             lock.force_release()
 
     def test_a_loss_does_not_hide_the_bodys_error(self, shared_state: State) -> None:

@@ -43,6 +43,9 @@ class Proxy:
     def __init__(self, target: str | tuple[str, int]) -> None:
         self.delay_seconds = 0.0
         """How long the server's replies are held back. They keep their order."""
+        self.command_delay_seconds = 0.0
+        """How long the clients' commands are held back. They keep their order, and reach
+        the server even if the client has gone by then, as they do in a real network."""
         self.accepted = 0
         """How many connections have come, refused ones too."""
         self._target = target
@@ -134,6 +137,7 @@ class Proxy:
                 for key, _ in ready:
                     self._on_readable(key.fileobj, key.data)
                 for pair in list(self._pairs):
+                    self._pass_commands(pair)
                     self._pass_replies(pair)
 
     def _on_readable(self, sock: object, pair: _Pair | None) -> None:
@@ -143,7 +147,7 @@ class Proxy:
             self._wake_reader.recv(_READ_SIZE)
         elif pair is not None and pair in self._pairs:
             if sock is pair.client:
-                self._pass_command(pair)
+                self._take_command(pair)
             else:
                 self._take_reply(pair)
 
@@ -163,15 +167,27 @@ class Proxy:
         self._selector.register(client, selectors.EVENT_READ, pair)
         self._selector.register(server, selectors.EVENT_READ, pair)
 
-    def _pass_command(self, pair: _Pair) -> None:
+    def _take_command(self, pair: _Pair) -> None:
         data = _read(pair.client)
         if not data:
-            self._drop(pair)
+            if not pair.client_is_gone:
+                pair.client_is_gone = True
+                self._selector.unregister(pair.client)
+            self._pass_commands(pair)
             return
         pair.reader.feed(data)
         while (command := pair.reader.gets()) is not False:
             self._seen.append(tuple(command))
-        self._write(pair, pair.server, data)
+        pair.under_way.append((time.monotonic() + self.command_delay_seconds, data))
+        self._pass_commands(pair)
+
+    def _pass_commands(self, pair: _Pair) -> None:
+        """Send what is due to the server. A client's end is passed on behind it."""
+        now = time.monotonic()
+        while pair.under_way and pair.under_way[0][0] <= now and pair in self._pairs:
+            self._write(pair, pair.server, pair.under_way.pop(0)[1])
+        if pair.client_is_gone and not pair.under_way:
+            self._drop(pair, reset=False)
 
     def _take_reply(self, pair: _Pair) -> None:
         data = _read(pair.server)
@@ -182,6 +198,8 @@ class Proxy:
 
     def _pass_replies(self, pair: _Pair) -> None:
         """Send what is due to the client; cut the connection where that was asked for."""
+        if pair.client_is_gone:
+            pair.held.clear()
         now = time.monotonic()
         while pair.held and not self._stalled and pair.held[0][0] <= now:
             _, data = pair.held.pop(0)
@@ -206,9 +224,11 @@ class Proxy:
             return
         self._pairs.remove(pair)
         for sock in (pair.client, pair.server):
-            self._selector.unregister(sock)
-            # Closing with a linger of zero sends a reset and not an orderly end.
-            if reset and sock is pair.client:
+            if sock is pair.server or not pair.client_is_gone:
+                self._selector.unregister(sock)
+            # Closing with a linger of zero sends a reset and not an orderly end, which a
+            # server would take for the end of the process on the other side.
+            if reset:
                 linger = struct.pack("ii", 1, 0)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             sock.close()
@@ -225,6 +245,11 @@ class _Pair:
         self.server = server
         self.reader = hiredis.Reader()
         self.held: list[tuple[float, bytes]] = []
+        """Replies, and when each is due."""
+        self.under_way: list[tuple[float, bytes]] = []
+        """Commands, and when each is due."""
+        self.client_is_gone = False
+        """It has hung up, perhaps while commands were under way."""
 
 
 def _connect(target: str | tuple[str, int]) -> socket.socket:

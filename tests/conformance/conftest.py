@@ -36,9 +36,14 @@ def store_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def shared_state(store_url: str) -> Iterator[State]:
-    """Open shared state with a fresh namespace, on each backend in turn."""
-    with sharedstate.connect(store_url, namespace=fresh_namespace()) as state:
+def shared_state(store_url: str, request: pytest.FixtureRequest) -> Iterator[State]:
+    """Open shared state with a fresh namespace, on each backend in turn.
+
+    A test class with a `strategy` has its locks by that strategy.
+    """
+    strategy = getattr(request.cls, "strategy", "token")
+    namespace = fresh_namespace()
+    with sharedstate.connect(store_url, namespace=namespace, lock=strategy) as state:
         yield state
 
 

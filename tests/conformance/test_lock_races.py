@@ -6,4 +6,10 @@ from sharedstate.testing.lock_races import LockRaces
 
 
 class TestLockRaces(LockRaces):
-    """The shipped races."""
+    """The token lock, which is the default."""
+
+
+class TestFairLockRaces(LockRaces):
+    """The fair lock."""
+
+    strategy = "fair"

@@ -207,7 +207,7 @@ def _call(name: str, arity: int) -> Words:
 _NAMES_IN_7_0 = [
     _call(spec.name, spec.arity)
     for spec in (*COMMANDS.values(), *subcommands().values())
-    if not spec.name.startswith(("HEXP", "HPE", "HPT", "HTTL"))
+    if not spec.name.startswith(("HEXP", "HPE", "HPT", "HTTL", "SESSION"))
     and spec.name not in ("CLIENT|SETINFO", "CLIENT|NO-TOUCH")
     and not any(name.startswith(spec.name + "|") for name in subcommands())
 ]
@@ -277,6 +277,6 @@ def test_categories_hold_the_same_commands(real: RealRedis) -> None:
 _NEWER = {
     spec.name.lower().encode()
     for spec in (*COMMANDS.values(), *subcommands().values())
-    if spec.name.startswith(("HEXP", "HPE", "HPT", "HTTL"))
+    if spec.name.startswith(("HEXP", "HPE", "HPT", "HTTL", "SESSION"))
     or spec.name in ("CLIENT|SETINFO", "CLIENT|NO-TOUCH")
 }

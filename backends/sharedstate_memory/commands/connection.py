@@ -136,6 +136,8 @@ def reset(session: Session, argv: list[bytes]) -> Reply:
     session.no_evict = session.no_touch = False
     untrack(session)
     monitor_no_more(session)
+    if session.bound is not None and engine.bindings is not None:
+        engine.bindings.forget(session)
     transactions.discard(session)
     engine.users.log_out(session)
     return Status(b"RESET")
@@ -144,5 +146,7 @@ def reset(session: Session, argv: list[bytes]) -> Reply:
 @command("QUIT")
 def quit_session(session: Session, argv: list[bytes]) -> Reply:
     """Say goodbye: the owner closes the session after the reply."""
+    if session.bound is not None:
+        session.bound.is_left = True
     session.closing = True
     return OK_LOOK_AGAIN

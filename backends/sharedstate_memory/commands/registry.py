@@ -52,6 +52,7 @@ CONTAINERS = frozenset(
         "OBJECT",
         "PUBSUB",
         "SCRIPT",
+        "SESSION",
         "SLOWLOG",
     )
 )
@@ -112,6 +113,7 @@ _RARE_FAMILIES: dict[tuple[str, ...], str] = {
     ("list_pops",): "LMPOP BLMPOP",
     ("scripting",): "EVAL EVALSHA EVAL_RO EVALSHA_RO SCRIPT",
     ("functions",): "FUNCTION FCALL FCALL_RO",
+    ("sessions",): "SESSION",
     ("acl",): "ACL",
     ("configuration",): "CONFIG",
     ("command_table",): "COMMAND",

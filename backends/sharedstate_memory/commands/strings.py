@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sharedstate_memory.commands.arguments import Options
+from functools import lru_cache
+
+from sharedstate_memory.commands.arguments import Options, parse_integer
 from sharedstate_memory.commands.deadlines import (
     DEADLINE_OPTIONS,
     deadline_text,
@@ -33,71 +35,84 @@ def set_value(session: Session, argv: list[bytes]) -> Reply:
     return OK
 
 
-class _SetOptions:
-    """What follows the value in SET."""
+def _read_options(*words: bytes) -> tuple[bytes, bytes, bytes, int, bool, bool]:
+    """What follows the value in SET: the condition, the option that gives a deadline and
+    its number, that as milliseconds from now (0 if it has to be looked at each time),
+    whether the old deadline stays, and whether the old value is asked for.
+    """
+    condition = unit = text = b""
+    keeps_deadline = wants_old = False
+    options = Options([*words], 0)
+    for name in options:
+        if name == b"GET":
+            wants_old = True
+        elif name in (b"NX", b"XX") and condition in (b"", name):
+            condition = name
+        elif name == b"KEEPTTL" and not unit:
+            keeps_deadline = True
+        elif name in DEADLINE_OPTIONS and unit in (b"", name) and not keeps_deadline:
+            # The same option may come again, and the last one counts.
+            unit, text = name, options.value()
+        else:
+            raise CommandFailure(SYNTAX_ERROR)
+    lease_ms = 0
+    if unit:
+        in_seconds, is_relative = DEADLINE_OPTIONS[unit]
+        given = parse_integer(text)
+        if is_relative and 0 < given < _ANY_TIME_OFF:
+            lease_ms = given * 1000 if in_seconds else given
+    return condition, unit, text, lease_ms, keeps_deadline, wants_old
 
-    __slots__ = ("condition", "deadline", "keeps_deadline", "wants_old")
 
-    def __init__(self, argv: list[bytes]) -> None:
-        self.condition = b""
-        self.deadline: tuple[bytes, bytes] | None = None
-        self.keeps_deadline = False
-        self.wants_old = False
-        options = Options(argv, 3)
-        for name in options:
-            if name == b"GET":
-                self.wants_old = True
-            elif name in (b"NX", b"XX") and self.condition in (b"", name):
-                self.condition = name
-            elif name == b"KEEPTTL" and self.deadline is None:
-                self.keeps_deadline = True
-            elif name in DEADLINE_OPTIONS and self._takes_deadline(name):
-                self.deadline = (name, options.value())
-            else:
-                raise CommandFailure(SYNTAX_ERROR)
+# Programs come with the same few options again and again, those who take locks above all:
+# to remember them takes a fifth of the time of reading them. What is remembered is short:
+# three words have room for one number only, which is no longer than numbers are.
+_remember_options = lru_cache(256)(_read_options)
+_WORDS_REMEMBERED = 3
 
-    def _takes_deadline(self, name: bytes) -> bool:
-        # The same option may come again, and the last one counts.
-        is_other = self.deadline is not None and self.deadline[0] != name
-        return not (self.keeps_deadline or is_other)
+# Of any unit, so much from now is no time that could not be told.
+_ANY_TIME_OFF = 1 << 50
 
 
 def _set_with_options(session: Session, argv: list[bytes]) -> Reply:
-    options = _SetOptions(argv)
-    db, key, value = session.db, argv[1], argv[2]
+    read = _remember_options if len(argv) <= 3 + _WORDS_REMEMBERED else _read_options
+    condition, unit, text, lease_ms, keeps_deadline, wants_old = read(*argv[3:])
+    db, key = session.db, argv[1]
     deadline_ms = None
-    if options.deadline is not None:
-        deadline_ms = read_deadline(session, argv[0], *options.deadline)
-    old = db.read(key, bytes) if options.wants_old else db.find(key)
-    is_refused = options.condition == (b"XX" if old is None else b"NX")
-    if not is_refused:
-        _store(session, key, value, deadline_ms, keeps_deadline=options.keeps_deadline)
-    if options.wants_old:
-        return old
-    return None if is_refused else OK
+    if lease_ms:
+        deadline_ms = session.engine.now_ms + lease_ms
+    elif unit:
+        deadline_ms = read_deadline(session, argv[0], unit, text)
+    old = db.read(key, bytes) if wants_old else db.find(key) if condition else None
+    if condition == (b"XX" if old is None else b"NX"):
+        return old if wants_old else None
+    if keeps_deadline:
+        _store_keeping_deadline(session, key, argv[2])
+    else:
+        _store(session, key, argv[2], deadline_ms)
+    return old if wants_old else OK
 
 
-def _store(
-    session: Session,
-    key: bytes,
-    value: bytes,
-    deadline_ms: int | None,
-    *,
-    keeps_deadline: bool = False,
-) -> None:
+def _store(session: Session, key: bytes, value: bytes, deadline_ms: int | None) -> None:
     db = session.db
-    kept_ms = db.deadline_of(key) if keeps_deadline else None
+    db.overwrite(key, value, b"set")
+    if deadline_ms is not None:
+        db.set_deadline(key, deadline_ms)
+    effects = session.engine.effects
+    if effects is not None:
+        end = [] if deadline_ms is None else [b"PXAT", deadline_text(deadline_ms)]
+        effects.replace([b"SET", key, value, *end])
+
+
+def _store_keeping_deadline(session: Session, key: bytes, value: bytes) -> None:
+    db = session.db
+    # A key that has expired leaves no deadline to keep.
+    kept_ms = None if db.find(key) is None else db.deadline_of(key)
     db.overwrite(key, value, b"set")
     if kept_ms is not None:
         db.set_deadline(key, kept_ms, b"")
-    effect = [b"SET", key, value]
-    if deadline_ms is not None:
-        db.set_deadline(key, deadline_ms)
-        effect += [b"PXAT", b"%d" % deadline_ms]
-    elif keeps_deadline:
-        effect.append(b"KEEPTTL")
     if session.engine.effects is not None:
-        session.engine.effects.replace(effect)
+        session.engine.effects.replace([b"SET", key, value, b"KEEPTTL"])
 
 
 @command("SETNX")

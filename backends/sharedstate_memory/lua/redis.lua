@@ -19,7 +19,6 @@ local take_list = host.take_list
 local special = {
   [STATUS] = function(text) return {ok = text} end,
   [LIST] = function() return {take_list()} end,
-  [SHORT_LIST] = function(first, second) return {first, second} end,
   [TABLE] = function(content) return content end,
   [BOOLEAN] = function(value) return value end,
 }
@@ -44,21 +43,23 @@ local command = host.command
 function redis.call(...)
   if gcinfo() > limit_kb then check_memory() end
   if (...) == nil and select('#', ...) == 0 then error(refusal(NO_ARGUMENTS), 0) end
-  local plain, kind, content, more = command(...)
+  local plain, kind, content, second, third, fourth = command(...)
   if plain == true then return {ok = 'OK'} end
   if plain ~= nil then return plain end
   if kind == ERROR then error(failed(content), 0) end
-  return kind and special[kind](content, more)
+  if kind == SHORT_LIST then return {content, second, third, fourth} end
+  return kind and special[kind](content)
 end
 
 function redis.pcall(...)
   if gcinfo() > limit_kb then check_memory() end
   if (...) == nil and select('#', ...) == 0 then return refusal(NO_ARGUMENTS) end
-  local plain, kind, content, more = command(...)
+  local plain, kind, content, second, third, fourth = command(...)
   if plain == true then return {ok = 'OK'} end
   if plain ~= nil then return plain end
   if kind == ERROR then return failed(content) end
-  return kind and special[kind](content, more)
+  if kind == SHORT_LIST then return {content, second, third, fourth} end
+  return kind and special[kind](content)
 end
 
 local WRONG_ARGUMENTS = 'ERR wrong number or type of arguments'

@@ -1,68 +1,68 @@
--- Scripts of the paced lock.
+-- Scripts of the paced lock. The functions that let waiters stand in a line come with
+-- sharedstate (line.lua), and stand in front of these.
 --
--- owner     a string: the holder's value, or empty during the pause after a release. It
---           expires with the lease, or the pause; whoever writes it then is the holder.
--- fencing   a string: the number of the last grant. It never expires.
--- waiting   a string: how many wait and have not been sent a token.
--- wake      a list: a token for each waiter that should ask again.
+-- owner    a string: the holder's value, or empty during the pause after a release. It
+--          expires with the lease, or the pause; whoever writes it then is the holder.
+-- fencing  a string: the number of the last grant. It never expires.
+-- line, waiters  those who wait.
 --
 -- KEYS are these four, in this order, in every script.
 
-local owner, fencing, waiting, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local owner, fencing, line, waiters = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
--- Send one waiter a token, if one waits.
-local function wake_one(kept_ms)
-  if tonumber(redis.call('get', waiting) or 0) < 1 then return end
-  redis.call('decr', waiting)
-  redis.call('rpush', wake, '1')
-  redis.call('pexpire', wake, kept_ms)
-end
-
--- @script acquire
--- ARGV: value, lease in ms, 1 to be counted as waiting if refused, how long to keep the
--- count in ms. Returns the fencing number; if refused, minus the ms to wait.
-if redis.call('set', owner, ARGV[1], 'nx', 'px', ARGV[2]) then
+-- @script acquire repeatable
+-- ARGV: nonce, description, lease in ms, channel to be called on or ''. Returns the fencing
+-- number; if refused, minus the ms to wait.
+local value = ARGV[1] .. ' ' .. ARGV[2]
+if redis.call('set', owner, value, 'nx', 'px', ARGV[3]) then
+  leave(line, waiters, ARGV[1])
   return redis.call('incr', fencing)
 end
-if ARGV[3] == '1' then
-  redis.call('incr', waiting)
-  redis.call('pexpire', waiting, ARGV[4])
+local holder = redis.call('get', owner)
+if string.sub(holder, 1, #ARGV[1] + 1) == ARGV[1] .. ' ' then
+  -- The answer to an earlier question was lost.
+  redis.call('set', owner, value, 'px', ARGV[3])
+  return tonumber(redis.call('get', fencing))
 end
-return -math.max(1, redis.call('pttl', owner))
+local before = 0
+if ARGV[4] ~= '' then
+  local entry = ARGV[4] .. ' 0 ' .. ARGV[3] .. ' ' .. ARGV[2]
+  before = join(line, waiters, ARGV[1], entry)
+end
+return -patience(redis.call('pttl', owner), before)
 
 -- @script release
--- ARGV: value, pause in ms, how long to keep a token in ms. Returns 0 holds left, or
--- nothing if the owner is another. Who is woken learns how long the pause is.
+-- ARGV: value, pause in ms. Returns 0 holds left, or nothing if the owner is another. Who
+-- is called asks, and learns how long the pause is.
 if redis.call('get', owner) ~= ARGV[1] then return false end
 redis.call('set', owner, '', 'px', ARGV[2])
-wake_one(ARGV[3])
+call_first(line, waiters)
 return 0
+
+-- @script leave
+-- ARGV: nonce, description. Nothing of it stays behind; if it had the lock, the next is called.
+leave(line, waiters, ARGV[1])
+local value = ARGV[1] .. ' ' .. ARGV[2]
+if redis.call('get', owner) == value then redis.call('del', owner) end
+if redis.call('exists', owner) == 0 then call_first(line, waiters) end
+return 1
 
 -- @script renew repeatable
 -- ARGV: value, lease in ms.
 if redis.call('get', owner) ~= ARGV[1] then return 0 end
 return redis.call('pexpire', owner, ARGV[2])
 
--- @script stop_waiting
--- Takes back a count, or else the token that was sent for it.
-if tonumber(redis.call('get', waiting) or 0) > 0 then
-  redis.call('decr', waiting)
-else
-  redis.call('lpop', wake)
-end
-return 1
-
 -- @script inspect repeatable
 return {
   redis.call('get', owner),
   redis.call('pttl', owner),
   redis.call('get', fencing),
-  redis.call('get', waiting),
+  redis.call('llen', line),
 }
 
 -- @script force_release
--- ARGV: how long to keep a token in ms. Ends a pause too.
+-- Ends a pause too.
 local value = redis.call('get', owner)
 redis.call('del', owner)
-wake_one(ARGV[1])
+call_first(line, waiters)
 return (value and value ~= '') and 1 or 0

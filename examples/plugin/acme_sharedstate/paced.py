@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sharedstate.errors import ConfigError
 from sharedstate.locking import Grant, Holder, LockInfo, Refusal, Renewal
-from sharedstate.scripts import load_scripts
-from sharedstate.waiting import WAITERS_KEPT_MS, wait_for_token
+from sharedstate.scripts import LINE, load_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,29 +36,22 @@ class PacedStrategy:
             )
         self._target = target
         self._pause_ms = max(1, round(pause * 1000))
-        self._keys = [target.key(part) for part in ("owner", "fencing", "waiting", "wake")]
-        self._scripts = load_scripts(_SCRIPTS)
+        self._keys = [target.key(part) for part in ("owner", "fencing", "line", "waiters")]
+        self._scripts = load_scripts(_SCRIPTS, LINE)
 
-    def try_acquire(self, owner: Owner, *, waiting: bool) -> Grant | Refusal:
-        """Ask once. One round trip."""
-        value, announce = _value(owner), int(waiting)
-        reply = self._run("acquire", value, self._target.ttl_ms, announce, WAITERS_KEPT_MS)
+    def try_acquire(self, owner: Owner, channel: str | None) -> Grant | Refusal:
+        """Ask once. One round trip; safe to repeat."""
+        words = (owner.nonce, owner.description, self._target.ttl_ms, channel or "")
+        reply = self._run("acquire", *words)
         return Grant(owner, reply) if reply > 0 else Refusal(-reply)
 
-    def wait(self, owner: Owner, timeout: float) -> None:
-        """Block until a token came or time passed."""
-        if not wait_for_token(self._target.backend, self._keys[3], timeout):
-            self.stop_waiting(owner)
-
-    def stop_waiting(self, owner: Owner) -> None:
-        """Take back one announcement. One round trip."""
-        self._run("stop_waiting")
+    def leave(self, owner: Owner) -> None:
+        """Give up waiting, and what was granted meanwhile. One round trip."""
+        self._run("leave", owner.nonce, owner.description)
 
     def release(self, grant: Grant) -> int | None:
         """Begin the pause, and wake a waiter. One round trip."""
-        left: int | None = self._run(
-            "release", _value(grant.owner), self._pause_ms, WAITERS_KEPT_MS
-        )
+        left: int | None = self._run("release", _value(grant.owner), self._pause_ms)
         return left
 
     def renewal(self, grant: Grant) -> Renewal:
@@ -74,13 +66,13 @@ class PacedStrategy:
             name=self._target.name,
             holders=(_holder(value),) if value else (),
             remaining=max(0, left_ms) / 1000 if value else None,
-            waiters=int(waiting or 0),
+            waiters=waiting,
             fencing=int(fencing or 0),
         )
 
     def force_release(self) -> bool:
         """Release whoever holds the lock, without a pause. One round trip."""
-        return bool(self._run("force_release", WAITERS_KEPT_MS))
+        return bool(self._run("force_release"))
 
     def _run(self, script: str, *arguments: Argument) -> Any:
         backend = self._target.backend

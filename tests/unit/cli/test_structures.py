@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import sharedstate
+from sharedstate.testing.background import SECONDS, in_background, wait_for_waiters
 
 Command = Callable[..., Any]
 
@@ -112,6 +113,21 @@ def test_a_lock_tells_who_holds_it(on_store: Command, state: sharedstate.State) 
         assert len(info["holders"]) == 1
         assert info["fencing"] == lock.token
         assert "holder: host" in on_store("get", "lock", "door").out
+
+
+def test_a_lock_tells_who_waits_and_for_what(
+    on_store: Command, state: sharedstate.State
+) -> None:
+    door = state.rwlock("door")
+    with door.write():
+        waiting = in_background(door.read().acquire)
+        wait_for_waiters(door, 1)
+        told = on_store("get", "rwlock", "door").out
+        data = on_store("get", "rwlock", "door", "--json").data
+    assert waiting.result(SECONDS)
+    assert told.startswith("held, 1 waiting\nholder: host")
+    assert ", to read\n" in told.partition("waiter: ")[2]
+    assert [each["mode"] for each in data["holders"] + data["line"]] == ["write", "read"]
 
 
 @pytest.mark.parametrize(

@@ -7,26 +7,25 @@ import os
 import threading
 import time
 
-from sharedstate.identity import as_of_now, new_owner, process_identity
+from sharedstate.identity import as_of_now, new_owner, process_salt
 from sharedstate.locking import Owner
 from sharedstate.testing.background import SECONDS, in_background
 from sharedstate.testing.processes import run_in_workers
 
 
 def test_each_acquisition_has_its_own_nonce() -> None:
-    owners = [new_owner() for _ in range(100)]
+    owners = [new_owner("t") for _ in range(100)]
     assert len({owner.nonce for owner in owners}) == 100
     assert len({owner.identity for owner in owners}) == 1
 
 
 def test_each_thread_has_its_own_identity() -> None:
-    other = in_background(new_owner).result(SECONDS)
-    assert other.identity != new_owner().identity
-    assert other.identity.startswith(process_identity())
+    other = in_background(lambda: new_owner("t")).result(SECONDS)
+    assert other.identity != new_owner("t").identity
 
 
 def test_an_owner_is_described_as_json() -> None:
-    described = json.loads(new_owner().description)
+    described = json.loads(new_owner("t").description)
     assert described["host"] == os.uname().nodename
     assert described["pid"] == os.getpid()
     assert described["thread"] == threading.current_thread().name
@@ -43,15 +42,15 @@ def test_an_owner_who_waited_is_described_anew() -> None:
 
 
 def test_a_forked_child_is_somebody_else() -> None:
-    ours = new_owner()
-    ((identity, nonce, pid),) = run_in_workers(introduce, method="fork")
-    assert identity != ours.identity
+    ours = new_owner(process_salt())
+    ((identity, nonce),) = run_in_workers(introduce, method="fork")
+    assert identity[:16] != ours.identity[:16]
     assert nonce[:16] != ours.nonce[:16]
-    assert f":{pid}:" in identity
-    assert new_owner().identity == ours.identity
+    assert identity[:16] == nonce[:16]
+    assert new_owner(process_salt()).identity == ours.identity
 
 
-def introduce() -> tuple[str, str, int]:
+def introduce() -> tuple[str, str]:
     """The owner that a child is."""
-    owner = new_owner()
-    return owner.identity, owner.nonce, os.getpid()
+    owner = new_owner(process_salt())
+    return owner.identity, owner.nonce

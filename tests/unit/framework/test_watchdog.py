@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sharedstate.leases import Lease, LeaseTerms
-from sharedstate.locking import Grant, Owner
+from sharedstate.locking import Grant, LockTarget, Owner
 from sharedstate.testing.background import SECONDS, wait_until
 from sharedstate.watchdog import Watchdog
 
@@ -34,7 +34,8 @@ class CountingWatchdog(Watchdog):
 def a_lease(ttl: float, *, renews: bool = False, on_lost: Any = None) -> Lease:
     """A lease that begins now, of a lock that nothing is asked about."""
     nobody: Any = None
-    terms = LeaseTerms("a", nobody, nobody, ttl=ttl, renews=renews, on_lost=on_lost)
+    target = LockTarget(nobody, "a", "ss:{lock:a}", round(ttl * 1000))
+    terms = LeaseTerms(target, nobody, renews=renews, on_lost=on_lost)
     return Lease(terms, Grant(OWNER, 1), monotonic(), threading.get_ident())
 
 

@@ -34,6 +34,9 @@ class Wire:
     def close_soon(self) -> None:
         self.is_closing = True
 
+    def watch_peer(self) -> None:
+        return
+
 
 class Lines:
     """A file of users, in memory."""

@@ -26,6 +26,9 @@ class Wire:
         self.is_closed = True
         self._client.session.closing = True
 
+    def watch_peer(self) -> None:
+        return
+
 
 class WiredClient(Client):
     """A client behind a wire, at an address of its own."""
