@@ -29,10 +29,14 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
+from sharedstate.errors import CommandError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from sharedstate.config import Settings
+    from sharedstate.sessions import Will
 
 Argument: TypeAlias = bytes | str | int | float
 """What a command is made of. `str` travels as UTF-8, numbers as their decimal text."""
@@ -176,6 +180,9 @@ class BackendSession(ABC):
     that comes in the middle of a call of its own thread gets a `BackendError`.
     """
 
+    was_closed = False
+    """Whether this process has closed it itself, so that the store has run the ends."""
+
     @abstractmethod
     def bind(
         self,
@@ -196,6 +203,27 @@ class BackendSession(ABC):
         `BackendTimeout` when the answer did not come in time: then it may be bound or not,
         and the session goes on.
         """
+
+    def bind_many(self, wills: Mapping[str, Will]) -> dict[str, CommandError]:
+        """Bind by name, as `bind` does, and return the refusals of those that were refused.
+
+        As few round trips as can be. Raises as `bind` does when the session broke, or no
+        answer came in time: then any of them may be bound or not.
+        """
+        refused = {}
+        for name, will in wills.items():
+            try:
+                self.bind(
+                    name,
+                    end=will.end,
+                    keys=will.keys,
+                    arguments=will.arguments,
+                    keep=will.keep,
+                    keep_every=will.keep_every,
+                )
+            except CommandError as refusal:
+                refused[name] = refusal
+        return refused
 
     @abstractmethod
     def unbind(self, *names: str) -> None:

@@ -57,11 +57,11 @@ class _Process:
 _process: _Process | None = None
 
 
-def new_owner(tag: str, place: str = "") -> Owner:
+def new_owner(tag: str, mark: str, place: str = "") -> Owner:
     """An owner for one acquisition by the running thread. About 1 µs; no round trip.
 
-    What is unique to it begins with `tag`, which has to be unique to this process. `place`
-    is the line of code that asks, as a string of JSON.
+    What is unique to it begins with `tag`, which has to be unique to this process; the
+    nonce goes on with `mark`. `place` is the line of code that asks, as a string of JSON.
     """
     me = _process or _this_process()
     try:
@@ -72,9 +72,19 @@ def new_owner(tag: str, place: str = "") -> Owner:
         head = f'{head[:-9]},"at":{place},"since":'
     return Owner(
         f"{tag}{thread}",
-        f"{tag}{thread}.{next(me.numbers):x}",
+        f"{tag}{mark}{thread}.{next(me.numbers):x}",
         f"{head}{time():.3f}}}",
     )
+
+
+def thread_id() -> str:
+    """What the identities of the running thread end with. No other thread ever has it."""
+    me = _process or _this_process()
+    try:
+        thread: str = me.threads.words[0]
+    except AttributeError:
+        thread = me.introduce_thread()[0]
+    return thread
 
 
 def process_salt() -> str:

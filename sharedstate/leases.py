@@ -7,6 +7,7 @@ takes its lease for ended no later than the store gives the lock to another.
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,8 @@ class LeaseTerms:
     def session(self) -> ProcessSession | None:
         """The session of this process to which leases of this lock are bound, where the
         backend has sessions. One round trip for the first lease of a name, and none later.
+
+        None as well if the store refuses to bind more: then a lease ends with its time.
         """
         if self._make_will is None:
             return None
@@ -117,20 +120,37 @@ class LeaseTerms:
             self._will = will = self._make_will(self._tag)
             self._will_of, self._edition = session, edition
             self._bound_as = f"{self.binding}#{edition:x}"
-        session.ensure(self._bound_as, will)
+            # Not at the top: the watchdog is made of leases.
+            from sharedstate.watchdog import WATCHDOG
+
+            session.is_idle = WATCHDOG.is_idle
+        try:
+            session.ensure(self._bound_as, will, self.place)
+        except CommandError as refusal:
+            session.warn_of_refusal(self.name, refusal)
+            return None
         return session
 
     def renounce(self, session: ProcessSession | None) -> None:
         """What was asked for may have been granted, or be granted yet, unknown to us. Let
         no session keep it: then it ends with its lease. Later leases have another tag.
+
+        What other threads hold, or wait for, by the former tag goes on to be kept, and so
+        does what was granted unknown to us until they are done.
         """
         if session is not None:
-            session.renounce(self.place)
+            session.renounce(self.place, partial(_is_needed, self.place))
 
-    def tag(self, session: ProcessSession | None) -> str:
-        """What the nonces of owners begin with."""
-        tag = process_salt() if session is None else self._tag
-        return f"{tag}k" if self.renews else f"{tag}n"
+    def tag(self, session: ProcessSession | None) -> tuple[str, str]:
+        """What identities and nonces of owners begin with, and what nonces go on with: the
+        number of the edition, and `k` for what is renewed, and so kept by a session.
+        """
+        mark = "k" if self.renews else "n"
+        # One that could not be bound is of the same owner as others that could.
+        session = session or self._will_of
+        if session is None:
+            return process_salt(), mark
+        return session.tag, f"{self._edition:x}{mark}" if self._edition else mark
 
 
 class Lease:
@@ -257,6 +277,25 @@ class Lease:
         if not self.terms.renews:
             return "its lease ran out, and renew=False"
         return "its lease ran out, since this process did not run in time to renew it"
+
+
+def _is_needed(place: str, will: Will) -> bool:
+    """Whether a will covers something that this process holds, or waits for, there."""
+    from sharedstate.watchdog import WATCHDOG
+
+    tag = str(will.arguments[0])
+    nonces = [
+        lease.grant.owner.nonce
+        for lease in list(WATCHDOG.held)
+        if lease.terms.place == place
+    ]
+    nonces += [
+        waiting.owner.nonce
+        for waiting in list(WATCHDOG.waiting)
+        if waiting.terms.place == place
+    ]
+    # After the tag comes the mark of what is renewed, or of what is not.
+    return any(nonce.startswith((f"{tag}k", f"{tag}n")) for nonce in nonces)
 
 
 def ask_to_renew(backend: Backend, leases: Sequence[Lease]) -> list[Any]:

@@ -33,7 +33,8 @@ local function join(line, waiters, id, entry)
     drop_dead_heads(line, waiters)
     before = redis.call('rpush', line, id) - 1
   else
-    before = redis.call('lpos', line, id) or 0
+    -- It may have been evicted with the line.
+    before = redis.call('lpos', line, id) or redis.call('rpush', line, id) - 1
   end
   redis.call('pexpire', line, LINE_MS)
   redis.call('pexpire', waiters, LINE_MS)
@@ -84,6 +85,15 @@ local function patience(left, before)
   local turn = math.min(2000 * before, 10000) + 10 * before
   return math.min(math.max(left, 0) + turn, 3600000) + 1
 end
+
+-- What the description of one begins with who was handed something, and has not confirmed it.
+local HANDED = '{"handed":true,'
+
+local function as_handed(description) return HANDED .. string.sub(description, 2) end
+
+-- Whether a session may keep a lease, by what holds its description: not the lease of one
+-- that does not know of it.
+local function is_confirmed(value) return not string.find(value, HANDED, 1, true) end
 
 -- The line in its order, as far as it is shown: a flat list of ids and entries.
 local function show_line(line, waiters)

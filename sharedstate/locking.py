@@ -86,6 +86,8 @@ class Refusal:
     """The lock is taken. Ask again after `retry_after_ms`, or when called before."""
 
     retry_after_ms: int
+    is_holding: bool = False
+    """Whether the owner may hold a part of what it asked for, and so has to be punctual."""
 
 
 @dataclass(frozen=True, slots=True)

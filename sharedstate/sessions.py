@@ -19,6 +19,10 @@ What a session may have bound is bounded by the store. So when there are more th
     Invariant: after `ensure`, the name is bound for `FRESH_SECONDS`, and longer if it is
     not idle by then, as long as the connection is open.
 
+What may have been granted unknown to us must not be kept for ever. So its wills are
+renounced (`renounce`): each is unbound as soon as nothing needs it that is known to be
+held.
+
 A session belongs to its process. A forked child has none of its parent's: it closes its
 copies of the sockets without a word, and `session_of` makes a session of its own.
 """
@@ -28,57 +32,35 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from dataclasses import dataclass
+from contextlib import suppress
 from itertools import count
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from sharedstate.backend import Capability, SupportsSessions
-from sharedstate.errors import BackendError, NotSupported
+from sharedstate.errors import BackendError, CommandError, NotSupported
+from sharedstate.log import get_logger
+from sharedstate.session_names import AT_ONCE, BoundNames, Will
+
+__all__ = ["ProcessSession", "Will", "open_session", "session_of"]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from sharedstate.backend import Argument, Backend, BackendSession, Key, Script
+    from sharedstate.backend import Backend, BackendSession
 
 MOST_BOUND = 4096
 """So many names may be bound before those that nobody uses are unbound."""
 
-FRESH_SECONDS = 30.0
-"""A name that was asked for in this time is not unbound."""
+FRESH_SECONDS = 1.0
+"""A name that was asked for in this time is not unbound: who asked may be about to acquire,
+and not be known yet as one who uses it."""
 
 LOOK_SECONDS = 0.1
 """How long `ensure` trusts the connection to be open without looking at it."""
 
 UNBIND_AGAIN_SECONDS = 0.5
-"""How long to wait before trying again to unbind what must not be kept."""
-
-# So many names are unbound at once, at the most: they travel in one command.
-_UNBOUND_AT_ONCE = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Will:
-    """What the store does for a process: `end` when it is gone, and `keep` every
-    `keep_every` seconds while it is there. Both scripts get the same keys and arguments.
-    """
-
-    end: Script
-    keys: Sequence[Key]
-    arguments: Sequence[Argument] = ()
-    keep: Script | None = None
-    keep_every: float | None = None
-
-
-class _Bound:
-    """A name that is bound: its will, and when it was last asked for."""
-
-    __slots__ = ("is_leaving", "used_at", "will")
-
-    def __init__(self, will: Will, used_at: float) -> None:
-        self.will = will
-        self.used_at = used_at
-        self.is_leaving = False
+"""How often it is looked whether what was renounced can be unbound."""
 
 
 class ProcessSession:
@@ -100,61 +82,94 @@ class ProcessSession:
         self.generation = 0
         self.is_idle: Callable[[str], bool] = _is_never_idle
         self._backend = weakref.ref(backend)
+        self.editions: dict[str, int] = {}
+        self._has_warned = False
+        # The last generation whose connection this process has closed itself.
+        self._closed = -1
+        self._begin_without()
+
+    def _begin_without(self) -> None:
+        """Nothing is bound, and no thread is at it: at first, and in a forked child."""
         self._lock = threading.RLock()
         self._session: BackendSession | None = None
-        self.editions: dict[str, int] = {}
-        self._bound: dict[str, _Bound] = {}
-        # Names that are to be bound again, in a connection that has just been opened.
-        self._unsettled: dict[str, None] = {}
+        self._names = BoundNames()
+        self._bound = self._names.by_name
         # Up to when the connection is taken for open, in monotonic seconds.
         self._trusted_until = 0.0
         self._review_at = MOST_BOUND
+        # Names that are to be unbound, and what tells whether that has to wait.
+        self._renounced: dict[str, Callable[[Will], bool]] = {}
+        self._letting_go: threading.Thread | None = None
+        # Guards these two. Nothing is waited for under it.
+        self._parting = threading.RLock()
 
-    def ensure(self, name: str, will: Will) -> None:
+    def ensure(self, name: str, will: Will, group: str = "") -> None:
         """Let the will of this name be bound. No round trip if it is; else one.
 
-        The will of a name never changes. Raises `BackendError` if it cannot be bound.
+        The will of a name never changes. `group` is by what it can be renounced. Raises
+        `CommandError` if the store refuses to bind it, which leaves everything else as it
+        was; other `BackendError`s if the store is not reached.
         """
         now = monotonic()
         bound = self._bound.get(name)
         if bound is not None and now < self._trusted_until:
-            # In this order, and the other in `_unbind_idle`: one of us sees the other.
+            # In this order, and the other in `take_out`: one of us sees the other.
             bound.used_at = now
-            if not bound.is_leaving:
+            if bound.is_sure:
                 return
         with self._lock:
             session = self._open()
             bound = self._bound.get(name)
-            if bound is not None:
-                bound.used_at = now
-                return
-            _bind(session, name, will)
-            self._bound[name] = _Bound(will, now)
+            is_new = bound is None
+            if bound is None:
+                bound = self._names.add(name, will, group)
+            bound.used_at = now
+            refused = self._names.settle(session, name)
+            if name in refused:
+                if is_new:
+                    self._names.remove(name)
+                raise refused.pop(name)
+            for other, refusal in refused.items():
+                self.warn_of_refusal(other, refusal)
+            self._trusted_until = monotonic() + LOOK_SECONDS
             if len(self._bound) > self._review_at:
                 self._unbind_idle(session)
 
-    def renounce(self, group: str) -> None:
-        """Let nothing be kept, from soon on, by the wills of a group: of names that have
-        `group` in them. No round trip here.
+    def warn_of_refusal(self, name: str, refusal: CommandError) -> None:
+        """Tell the log, once, that something could not be bound."""
+        level = "debug" if self._has_warned else "warning"
+        self._has_warned = True
+        getattr(get_logger("locks"), level)(
+            "the store does not bind %r to the session of this process: %s. What is held "
+            "of it ends with its lease, and not with the process",
+            name,
+            refusal,
+        )
 
-        For what may have been granted unknown to us. `editions` counts how often that was
-        for each group: who binds a will later has to bind it under another name, for
-        another tag.
+    def renounce(self, group: str, is_needed: Callable[[Will], bool] | None = None) -> None:
+        """Let nothing be kept, from soon on, by the wills of a group. No round trip here.
+
+        For what may have been granted unknown to us. Each will is unbound once nobody has
+        asked for it for `FRESH_SECONDS`, and `is_needed` says that nothing needs it that is
+        known to be held: until then, it goes on to keep, and to end, all that it covers.
+
+        `editions` counts how often that was for each group: who binds a will later has to
+        bind it under another name, for another tag.
         """
         self.editions[group] = self.editions.get(group, 0) + 1
-        with self._lock:
-            names = [name for name in self._bound if group in name]
-            for name in names:
-                del self._bound[name]
-                self._unsettled.pop(name, None)
-            session = self._session
-        if names and session is not None:
-            threading.Thread(
-                target=_unbind,
-                args=(session, names),
-                name="sharedstate-unbind",
-                daemon=True,
-            ).start()
+        names = [name for name, bound in list(self._bound.items()) if bound.group == group]
+        if not names:
+            return
+        with self._parting:
+            self._renounced |= dict.fromkeys(names, is_needed or _is_needed_by_nobody)
+            if self._letting_go is None:
+                thread = threading.Thread(
+                    target=_let_go, args=(self,), name="sharedstate-unbind", daemon=True
+                )
+                # The interpreter may be about to end, and all that is bound with it.
+                with suppress(RuntimeError):
+                    thread.start()
+                    self._letting_go = thread
 
     def is_open(self) -> bool:
         """Whether the connection is open, as far as this side knows. No round trip."""
@@ -166,67 +181,66 @@ class ProcessSession:
         # In this order: it may be opened anew in between.
         return self.is_open() and self.generation == generation
 
+    def was_closed_since(self, generation: int) -> bool:
+        """Whether this process has closed the connection itself, that of then or a later
+        one: then the store has ended all that was bound to it. No round trip.
+        """
+        return generation <= self._last_closed()
+
+    def _last_closed(self) -> int:
+        session = self._session
+        if session is not None and session.was_closed:
+            self._closed = self.generation
+        return self._closed
+
     def verify(self) -> bool:
         """Whether the connection has been open since the last call that bound or verified
         anything, by the store's word.
 
         If it has not, or there was none, it is opened anew and everything bound again. One
-        round trip; two and one for each name then. Raises `BackendError` if there is no
-        answer.
+        round trip; two and one for a hundred names or so then. Raises `BackendError` if
+        there is no answer.
         """
         with self._lock:
             session = self._session
             if session is not None and session.check():
                 return True
-            self._session = None
-            self._open()
+            self._leave_broken()
+            refused = self._names.settle(self._open())
+            for refusal in refused.values():
+                raise refusal
             return False
 
     def close(self) -> None:
         """Close the connection: the store runs the ends. `ensure` opens another."""
         with self._lock:
             session, self._session = self._session, None
-            self._bound.clear()
-            self._unsettled.clear()
+            self._names.clear()
             self._trusted_until = 0.0
             if session is not None:
+                self._closed = self.generation
                 session.close()
-
-    def _begin_without(self) -> None:
-        """In a forked child: nothing is bound, and no thread is at it."""
-        self._lock = threading.RLock()
-        self._session = None
-        self._bound.clear()
-        self._unsettled.clear()
-        self._trusted_until = 0.0
 
     def __repr__(self) -> str:
         return f"<ProcessSession {self.tag} of {self._backend()!r}>"
 
     def _open(self) -> BackendSession:
-        """The open connection, to which everything that is known is bound."""
+        """The open connection. If it is a new one, nothing is bound to it yet."""
         session = self._session
         if session is None or not session.is_open():
-            self._trusted_until = 0.0
+            self._leave_broken()
             session = open_session(self._existing_backend(), self.tag)
             self.generation += 1
             self._session = session
-            self._forget_idle()
-            self._unsettled = dict.fromkeys(self._bound)
-        # Whatever fails here, the connection stays: to close it would end what it has.
-        while self._unsettled:
-            name = next(iter(self._unsettled))
-            _bind(session, name, self._bound[name].will)
-            del self._unsettled[name]
-        self._trusted_until = monotonic() + LOOK_SECONDS
         return session
 
-    def _forget_idle(self) -> None:
-        """Forget names that need not be bound again."""
+    def _leave_broken(self) -> None:
+        """Nothing is bound any more. What may be in use has to be bound again."""
+        self._last_closed()
+        self._trusted_until = 0.0
+        self._session = None
         oldest = monotonic() - FRESH_SECONDS
-        for name, bound in list(self._bound.items()):
-            if bound.used_at < oldest and self.is_idle(name):
-                del self._bound[name]
+        self._names.unsettle(oldest, self.is_idle)
 
     def _existing_backend(self) -> Backend:
         backend = self._backend()
@@ -245,20 +259,33 @@ class ProcessSession:
             for name, bound in self._bound.items()
             if bound.used_at < oldest and self.is_idle(name)
         ]
-        leaving = []
-        for _, name in sorted(idle)[:_UNBOUND_AT_ONCE]:
-            bound = self._bound[name]
-            bound.is_leaving = True
-            # Somebody may have come who did not see that.
-            if bound.used_at >= oldest or not self.is_idle(name):
-                bound.is_leaving = False
-            else:
-                del self._bound[name]
-                leaving.append(name)
-        if leaving:
-            session.unbind(*leaving)
+        names = [name for _, name in sorted(idle)[:AT_ONCE]]
+        leaving = self._names.take_out(
+            names, oldest, lambda bound: self.is_idle(bound.name)
+        )
+        self._names.unbind(session, leaving)
         # If all are in use, it is not asked each time.
-        self._review_at = max(MOST_BOUND, len(self._bound) + _UNBOUND_AT_ONCE)
+        self._review_at = max(MOST_BOUND, len(self._bound) + AT_ONCE)
+
+    def _let_go(self) -> bool:
+        """Unbind what was renounced and is not needed; whether there is nothing more."""
+        with self._lock:
+            leaving = self._names.take_out(
+                list(self._renounced),
+                monotonic() - FRESH_SECONDS,
+                lambda bound: not self._renounced[bound.name](bound.will),
+            )
+            self._names.unbind(self._session, leaving)
+            with self._parting:
+                for name in list(self._renounced):
+                    if name not in self._bound:
+                        del self._renounced[name]
+                backend = self._backend()
+                is_over = backend is None or _sessions.get(id(backend)) is not self
+                if not self._renounced or is_over or self._last_closed() == self.generation:
+                    self._letting_go = None
+                    return True
+        return False
 
 
 def open_session(backend: Backend, identity: str = "") -> BackendSession:
@@ -312,29 +339,16 @@ def _has_sessions(backend: Backend) -> bool:
     return able and Capability.SESSIONS in backend.capabilities
 
 
-def _bind(session: BackendSession, name: str, will: Will) -> None:
-    session.bind(
-        name,
-        end=will.end,
-        keys=will.keys,
-        arguments=will.arguments,
-        keep=will.keep,
-        keep_every=will.keep_every,
-    )
-
-
-def _unbind(session: BackendSession, names: Sequence[str]) -> None:
-    """Unbind names, for as long as it takes: while the session is open, it would keep."""
-    while session.is_open():
-        try:
-            session.unbind(*names)
-        except BackendError:
-            sleep(UNBIND_AGAIN_SECONDS)
-        else:
-            return
+def _let_go(session: ProcessSession) -> None:
+    while not session._let_go():
+        sleep(UNBIND_AGAIN_SECONDS)
 
 
 def _is_never_idle(name: str) -> bool:
+    return False
+
+
+def _is_needed_by_nobody(will: Will) -> bool:
     return False
 
 

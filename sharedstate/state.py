@@ -164,8 +164,13 @@ class State(Handles):
 
     def close(self) -> None:
         """Close this process's connections, and what only this state needed. Twice is
-        fine. Handles of this state raise `BackendError` from then on."""
+        fine. Handles of this state raise `BackendError` from then on. Locks that are held
+        are lost: free at once where the backend has sessions, else when their leases end.
+        """
         self._backend.close()
+        watchdog = sys.modules.get("sharedstate.watchdog")
+        if watchdog is not None:
+            watchdog.WATCHDOG.lose_those_of(self._backend)
         attached = sys.modules.get("sharedstate.attached")
         if attached is not None:
             attached.forget(self)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from sharedstate.backend import Backend
     from sharedstate.leases import Lease, LeaseTerms
-    from sharedstate.locking import LockStrategy
+    from sharedstate.locking import LockStrategy, Owner
 
 IDLE_SECONDS = 60.0
 """A renewing thread that had nothing to do for so long ends, and its connection too."""
@@ -54,6 +54,7 @@ class SupportsTerms(Protocol):
     """Who waits for a lease."""
 
     terms: LeaseTerms
+    owner: Owner
 
 
 class Watchdog:
@@ -150,6 +151,14 @@ class Watchdog:
         with self._news:
             self._publish(lease, reason)
 
+    def lose_those_of(self, backend: Backend) -> None:
+        """The program has closed its connections to a store, whose sessions have thereby
+        ended: the store frees what was bound to them.
+        """
+        for lease in list(self.held):
+            if lease.terms.backend is backend and lease.session is not None:
+                self.lose(lease, "this program closed its connection to the store")
+
     def abandon(self, lease: Lease) -> None:
         """Hold a lease no more whose handle is gone. For finalizers: neither waits nor
         locks. Where it is bound to a session, which would keep it, it is given back when
@@ -182,11 +191,18 @@ class Watchdog:
         lease.lost_because = reason
         if lease.event is not None:
             lease.event.set()
-        if lease.session is not None:
-            _start_giving_back(lease)
-        threading.Thread(
+        # A session would keep it, and of a thread's hold there could be others.
+        is_bound = getattr(lease.terms.strategy, "is_thread_bound", False)
+        if lease.session is not None or is_bound:
+            self._abandoned.append(lease)
+        telling = threading.Thread(
             target=_tell, args=(lease.terms, reason), name="sharedstate-lost", daemon=True
-        ).start()
+        )
+        try:
+            telling.start()
+        except RuntimeError:
+            _log_failure("starting a thread to tell of a loss")
+            _tell(lease.terms, reason)
 
     # The thread.
 
@@ -196,17 +212,23 @@ class Watchdog:
             # it, even before the thread has come to run.
             self._on_guard = self._next_look = due
             if self._thread is None:
-                self._start()
+                try:
+                    self._start()
+                except BaseException:
+                    # Whoever comes next tries again.
+                    self._next_look = _FOREVER
+                    raise
             self._call.notify()
 
     def _start(self) -> None:
         if not self._registered:
             os.register_at_fork(after_in_child=self._start_in_child)
             self._registered = True
-        self._thread = threading.Thread(
+        thread = threading.Thread(
             target=self._run, name="sharedstate-watchdog", daemon=True
         )
-        self._thread.start()
+        thread.start()
+        self._thread = thread
 
     def _run(self) -> None:
         call = self._call
@@ -227,8 +249,6 @@ class Watchdog:
 
     def _look(self) -> None:
         """Give up what is over, and have renewed what is due."""
-        while self._abandoned:
-            _start_giving_back(self._abandoned.popleft())
         now = monotonic()
         due: dict[Any, list[Lease]] = {}
         for lease in list(self.held):
@@ -238,7 +258,15 @@ class Watchdog:
             renewer = self._renewers.get(backend)
             if renewer is None:
                 renewer = self._renewers[backend] = _Renewer(self._renew_batch)
-            renewer.add(leases)
+            try:
+                renewer.add(leases)
+            except RuntimeError as error:
+                # No thread is to be had: each is tried again.
+                for lease in leases:
+                    lease.postpone(error)
+        while self._abandoned:
+            _start_giving_back(self._abandoned[0])
+            self._abandoned.popleft()
 
     def _has_to_be_asked_for(self, lease: Lease, now: float) -> bool:
         """Whether the store has to be asked about a lease that is due. What is over without
@@ -259,23 +287,22 @@ class Watchdog:
         return False
 
     def _renew_batch(self, leases: list[Lease]) -> None:
-        self._tend_sessions(leases)
         asked_at = monotonic()
         self._settle(leases, asked_at, ask_to_renew(leases[0].terms.backend, leases))
+        self._tend_sessions(leases)
 
     def _tend_sessions(self, leases: list[Lease]) -> None:
         """Open sessions anew that broke, and let what nobody uses be unbound one day."""
         for lease in leases:
             if lease.session is None:
                 continue
-            lease.session.is_idle = self._is_idle
             try:
                 lease.terms.session()
             except SharedStateError as error:
                 # The lease is renewed all the same: it is bound to its process later.
                 get_logger("locks").debug("no session for %r: %s", lease.terms.name, error)
 
-    def _is_idle(self, binding: str) -> bool:
+    def is_idle(self, binding: str) -> bool:
         """Whether a will is that of leases, and nobody holds one or waits for one."""
         now = monotonic()
         if now - self._used_at > SHORT_SECONDS:
@@ -310,12 +337,13 @@ class _Renewer:
     def add(self, leases: list[Lease]) -> None:
         """Have these renewed, with whatever waits already."""
         with self._call:
-            self._due += leases
             if not self._running:
-                self._running = True
+                # It waits for us to let go of what it takes first.
                 threading.Thread(
                     target=self._run, name="sharedstate-renewals", daemon=True
                 ).start()
+                self._running = True
+            self._due += leases
             self._call.notify()
 
     def _run(self) -> None:

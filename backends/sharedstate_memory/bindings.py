@@ -32,7 +32,8 @@ What may stand in the way:
   a write that frees (DEL, HDEL) runs to its end.
 - *The disk takes no writes*: they fail, as those of clients do.
 - *SCRIPT FLUSH*: what is bound still runs. It holds the runtime that was flushed, which is
-  counted as memory of scripts, and of which at most `MOST_RUNTIMES` may be held.
+  counted as memory of scripts, and of which at most `MOST_RUNTIMES` may be held. Where that
+  would be more, what was loaded again since runs in the present runtime from then on.
 - *The user* has lost rights, or is there no more: the run has none either, and fails.
 
 The engine of `memory://` has the command, and runs keeps. Nobody leaves it: its sessions
@@ -149,7 +150,15 @@ class Bound:
 class Bindings:
     """The bindings of one engine."""
 
-    __slots__ = ("_by_identity", "_engine", "_keeps", "_ready", "_runner", "_runtimes")
+    __slots__ = (
+        "_bounds",
+        "_by_identity",
+        "_engine",
+        "_keeps",
+        "_ready",
+        "_runner",
+        "_runtimes",
+    )
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -157,6 +166,8 @@ class Bindings:
         self._keeps = Keeps(engine, self._runner)
         self._by_identity: dict[tuple[bytes, bytes], Bound] = {}
         self._ready: deque[Bound] = deque()
+        # All that have something bound.
+        self._bounds: set[Bound] = set()
         # How many bindings have scripts in each.
         self._runtimes: dict[LuaBridge, int] = {}
 
@@ -176,8 +187,8 @@ class Bindings:
         binding.user = session.user
         bound.by_name[binding.name] = binding
         bound.size_bytes += binding.size_bytes
-        for bridge in binding.runtimes():
-            self._runtimes[bridge] = self._runtimes.get(bridge, 0) + 1
+        self._bounds.add(bound)
+        self._count_runtimes(binding)
         if binding.keep_ms:
             self._keeps.add(binding)
         if session.transport is not None:
@@ -236,8 +247,41 @@ class Bindings:
         size_bytes -= 0 if former is None else former.size_bytes
         if size_bytes > MOST_BYTES:
             raise CommandFailure(_TOO_BIG % (size_bytes, MOST_BYTES))
-        if len(self._runtimes.keys() | binding.runtimes()) > MOST_RUNTIMES:
-            raise CommandFailure(_TOO_MANY_RUNTIMES % MOST_RUNTIMES)
+        if self._has_too_many_runtimes(binding):
+            self._move_to_present()
+            if self._has_too_many_runtimes(binding):
+                raise CommandFailure(_TOO_MANY_RUNTIMES % MOST_RUNTIMES)
+
+    # -- runtimes
+
+    def _has_too_many_runtimes(self, binding: Binding) -> bool:
+        return len(self._runtimes.keys() | binding.runtimes()) > MOST_RUNTIMES
+
+    def _count_runtimes(self, binding: Binding) -> None:
+        for bridge in binding.runtimes():
+            self._runtimes[bridge] = self._runtimes.get(bridge, 0) + 1
+
+    def _discount_runtimes(self, binding: Binding) -> None:
+        for bridge in binding.runtimes():
+            self._runtimes[bridge] -= 1
+            if not self._runtimes[bridge]:
+                del self._runtimes[bridge]
+
+    def _move_to_present(self) -> None:
+        """Let scripts that were flushed, and loaded again since, run in the present
+        runtime. Their labels are hashes of their texts, so they are the same.
+        """
+        scripts = self._engine.scripts
+        if scripts is None:
+            return
+        loaded = scripts.by_sha
+        for bound in self._bounds:
+            for binding in bound.by_name.values():
+                self._discount_runtimes(binding)
+                binding.end = loaded.get(binding.end.label, binding.end)
+                if binding.keep is not None:
+                    binding.keep = loaded.get(binding.keep.label, binding.keep)
+                self._count_runtimes(binding)
 
     # -- forgetting
 
@@ -249,10 +293,9 @@ class Bindings:
         if bound.by_name.pop(binding.name, None) is None:
             return
         bound.size_bytes -= binding.size_bytes
-        for bridge in binding.runtimes():
-            self._runtimes[bridge] -= 1
-            if not self._runtimes[bridge]:
-                del self._runtimes[bridge]
+        if not bound.by_name:
+            self._bounds.discard(bound)
+        self._discount_runtimes(binding)
 
     def _clear(self, bound: Bound) -> None:
         bound.ends.clear()

@@ -18,16 +18,20 @@ from itertools import count
 from sharedstate.backend import BackendSession, Capability
 from sharedstate.errors import BackendError, BackendTimeout, CommandError, NotSupported
 from sharedstate_server.timeouts import watch_peer
-from sharedstate_server.wire import Refusal, Wire, pack_all
+from sharedstate_server.wire import ATOMIC_SEND_BYTES, Refusal, Wire, pack_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sharedstate.backend import Argument, Command, Key, Reply, Script
+    from sharedstate.sessions import Will
     from sharedstate_server.client import ServerBackend
 
 _HANGUP: int = getattr(select, "POLLRDHUP", 0)
+
+# What a command takes beside the bytes of its words, at the most.
+_COMMAND_BYTES, _WORD_BYTES = 200, 16
 
 
 class WireSession(BackendSession):
@@ -66,11 +70,7 @@ class WireSession(BackendSession):
         keep: Script | None = None,
         keep_every: float | None = None,
     ) -> None:
-        keep_ms, keep_sha = 0, ""
-        if keep is not None and keep_every is not None:
-            keep_ms, keep_sha = max(1, round(keep_every * 1000)), keep.sha
-        words = (name, keep_ms, end.sha, keep_sha, len(keys), *keys, *arguments)
-        command = ("SESSION", "BIND", *words)
+        command = _bind_command(name, end, keys, arguments, keep, keep_every)
         try:
             self._exchange(command)
         except CommandError as refusal:
@@ -79,6 +79,60 @@ class WireSession(BackendSession):
             scripts = [end] if keep is None else [end, keep]
             self._exchange(*(("SCRIPT", "LOAD", script.body) for script in scripts))
             self._exchange(command)
+
+    def bind_many(self, wills: Mapping[str, Will]) -> dict[str, CommandError]:
+        refused: dict[str, CommandError] = {}
+        batch: dict[str, Will] = {}
+        room = ATOMIC_SEND_BYTES
+        for name, will in wills.items():
+            needed = _size_of(name, will)
+            if needed > room and batch:
+                refused |= self._bind_batch(batch)
+                batch, room = {}, ATOMIC_SEND_BYTES
+            batch[name] = will
+            room -= needed
+        if batch:
+            refused |= self._bind_batch(batch)
+        return refused
+
+    def _bind_batch(self, wills: Mapping[str, Will]) -> dict[str, CommandError]:
+        """Bind wills in one exchange, and in three if the store does not know a script."""
+        refused = self._try_to_bind(wills)
+        unknown = {
+            name: wills[name]
+            for name, refusal in refused.items()
+            if refusal.code == "NOSCRIPT"
+        }
+        if not unknown:
+            return refused
+        scripts = [will.end for will in unknown.values()]
+        scripts += [will.keep for will in unknown.values() if will.keep is not None]
+        for script in {script.sha: script for script in scripts}.values():
+            try:
+                self._exchange(("SCRIPT", "LOAD", script.body))
+            except CommandError as refusal:
+                for name, will in unknown.items():
+                    if script in (will.end, will.keep):
+                        refused[name] = refusal
+        for name in unknown:
+            if refused[name].code == "NOSCRIPT":
+                del refused[name]
+        loaded = {name: will for name, will in unknown.items() if name not in refused}
+        return refused | self._try_to_bind(loaded)
+
+    def _try_to_bind(self, wills: Mapping[str, Will]) -> dict[str, CommandError]:
+        commands = [
+            _bind_command(
+                name, will.end, will.keys, will.arguments, will.keep, will.keep_every
+            )
+            for name, will in wills.items()
+        ]
+        replies = self._replies(commands) if commands else []
+        return {
+            name: reply.to_error()
+            for name, reply in zip(wills, replies, strict=True)
+            if type(reply) is Refusal
+        }
 
     def unbind(self, *names: str) -> None:
         if names:
@@ -102,7 +156,17 @@ class WireSession(BackendSession):
         return True
 
     def _exchange(self, *commands: Command) -> Reply:
-        """Send commands, and return the reply to the last. Raises the refusal of any.
+        """Send commands, and return the reply to the last. Raises the refusal of any, and
+        what `_replies` raises.
+        """
+        replies = self._replies(commands)
+        for reply in replies:
+            if type(reply) is Refusal:
+                raise reply.to_error()
+        return replies[-1] if replies else None
+
+    def _replies(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send commands, and return the reply to each; refusals stand in their places.
 
         Raises `BackendTimeout` if no answer came in time, and other `BackendError`s when
         the session is broken.
@@ -118,7 +182,7 @@ class WireSession(BackendSession):
                 )
             self._is_inside = True
             try:
-                replies = self._ask(wire, commands)
+                return self._ask(wire, commands)
             except (BlockingIOError, TimeoutError) as error:
                 raise BackendTimeout(
                     f"the server at {self._where} did not answer in time on the connection "
@@ -130,10 +194,6 @@ class WireSession(BackendSession):
                 raise self._ended(f"its connection broke ({error})") from error
             finally:
                 self._is_inside = False
-        for reply in replies:
-            if type(reply) is Refusal:
-                raise reply.to_error()
-        return replies[-1] if replies else None
 
     def _ask(self, wire: Wire, commands: Sequence[Command]) -> list[Reply]:
         """Send commands and a token, and read until it comes back."""
@@ -151,10 +211,13 @@ class WireSession(BackendSession):
     # The end.
 
     def close(self) -> None:
-        wire, self._wire = self._wire, None
+        wire = self._wire
         if wire is None:
             return
-        if self._pid == os.getpid():
+        # In this order: who finds it closed knows by whom.
+        self.was_closed = self._pid == os.getpid()
+        self._wire = None
+        if self.was_closed:
             wire.abort()
         else:
             wire.close()
@@ -168,6 +231,30 @@ class WireSession(BackendSession):
 
     def __repr__(self) -> str:
         return f"<WireSession on {self._where}>"
+
+
+def _bind_command(
+    name: str,
+    end: Script,
+    keys: Sequence[Key],
+    arguments: Sequence[Argument],
+    keep: Script | None,
+    keep_every: float | None,
+) -> Command:
+    keep_ms, keep_sha = 0, ""
+    if keep is not None and keep_every is not None:
+        keep_ms, keep_sha = max(1, round(keep_every * 1000)), keep.sha
+    words = (name, keep_ms, end.sha, keep_sha, len(keys), *keys, *arguments)
+    return ("SESSION", "BIND", *words)
+
+
+def _size_of(name: str, will: Will) -> int:
+    """How many bytes its command has at the most: four a character, and its frame."""
+    words = (name, *will.keys, *will.arguments)
+    lengths = (
+        len(word) if isinstance(word, bytes) else 4 * len(str(word)) for word in words
+    )
+    return _COMMAND_BYTES + sum(_WORD_BYTES + length for length in lengths)
 
 
 def require_sessions(client: ServerBackend) -> None:

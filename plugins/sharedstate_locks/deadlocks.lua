@@ -11,14 +11,20 @@
 
 -- The thread behind a nonce or an owner's value: its tag and number, without what follows.
 local function thread_of(value)
-  local tag, thread = string.match(value, '^(%x+%.)%x*[kn](t%x+)')
+  local tag, thread = string.match(value, '^(%x+%.)%x*[kn]?(t%x+)')
   return tag and tag .. thread
 end
 
--- The thread that owns a lock on a lease that is renewed; any other lease ends by itself.
-local function lasting_owner(value)
+-- The thread that owns a lock on a lease that is renewed; any other lease ends by itself. Of
+-- a reentrant lock, the holds say whether they are.
+local function lasting_owner(value, prefix)
   local tag, thread = string.match(value, '^(%x+%.)%x*k(t%x+)')
-  return tag and tag .. thread
+  if tag then return tag .. thread end
+  tag, thread = string.match(value, '^(%x+%.)(t%x+){')
+  if not tag then return end
+  for _, hold in ipairs(redis.call('hkeys', prefix .. ':holds')) do
+    if string.match(hold, '^%x+%.%x*k') then return tag .. thread end
+  end
 end
 
 -- The chain of locks from the one that is waited for to one that the waiter itself owns: a
@@ -31,7 +37,7 @@ local function find_cycle(id, nonce, keys)
   redis.call('pexpire', waits, LINE_MS)
   for _ = 1, 100 do
     local value = redis.call('get', prefix .. ':owner')
-    local owner = value and lasting_owner(value)
+    local owner = value and lasting_owner(value, prefix)
     if not owner then return end
     chain[#chain + 1] = prefix
     chain[#chain + 1] = value
@@ -40,6 +46,8 @@ local function find_cycle(id, nonce, keys)
     if not waiting then return end
     prefix, nonce = string.match(waiting, '^(.*) (%S+)$')
     if redis.call('hexists', prefix .. ':waiters', nonce) == 0 then return end
+    -- One that holds this while it waits for the rest of several names lets go by itself.
+    if string.sub(value, 1, #nonce + 1) == nonce .. '{' then return end
   end
 end
 
@@ -50,6 +58,7 @@ end
 
 -- Forgets the threads of a session.
 local function forget_waits(tag)
+  tag = string.match(tag, '^%x+%.') or tag
   for _, thread in ipairs(redis.call('hkeys', KEYS[#KEYS])) do
     if string.sub(thread, 1, #tag) == tag then redis.call('hdel', KEYS[#KEYS], thread) end
   end

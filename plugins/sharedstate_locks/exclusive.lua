@@ -21,7 +21,8 @@ return redis.call('pexpire', KEYS[1], ARGV[2])
 -- @script keep repeatable
 -- ARGV: tag, lease in ms. For a session that is alive: its lease does not end. Owners that
 -- are not to be renewed have no k after the tag.
-if not is_of_session(redis.call('get', KEYS[1]), ARGV[1] .. 'k') then return 0 end
+local value = redis.call('get', KEYS[1])
+if not is_of_session(value, ARGV[1] .. 'k') or not is_confirmed(value) then return 0 end
 if redis.call('pttl', KEYS[1]) < tonumber(ARGV[2]) then
   redis.call('pexpire', KEYS[1], ARGV[2])
 end

@@ -21,6 +21,7 @@ if not owner then
   owner = redis.call('get', KEYS[1])
 end
 if not owner then
+  leave(KEYS[3], KEYS[4], nonce)
   is_mine = redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
 end
 if is_mine then

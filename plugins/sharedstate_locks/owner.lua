@@ -2,7 +2,8 @@
 -- after sharedstate/line.lua.
 --
 -- owner    a string: the owner's nonce, and its description in JSON. It expires with the
---          lease. A nonce begins with the tag of the owner's session, or process.
+--          lease. A nonce begins with the tag of the owner's session, or process. The
+--          description begins with "handed" until who was handed the lock has confirmed it.
 -- fencing  a string: the number of the last grant. It never expires.
 -- line, waiters  those who wait (sharedstate/line.lua).
 --
@@ -46,7 +47,10 @@ local function hand_to(first, keys)
   if not first or first.lease == 0 then return end
   leave(keys[3], keys[4], first.id)
   local lease = math.min(first.lease, HAND_OVER_MS)
-  redis.call('set', keys[1], first.id .. first.description, 'px', lease)
+  -- Where the owner is not the one who stands in the line, its id is with the description.
+  local id, description = parts_of(first.description)
+  id = id == '' and first.id or id
+  redis.call('set', keys[1], id .. as_handed(description), 'px', lease)
   next_number(keys)
 end
 

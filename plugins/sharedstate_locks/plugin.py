@@ -72,5 +72,5 @@ def _refuse_options(name: str, options: Mapping[str, object]) -> None:
     if options:
         raise ConfigError(
             f"the lock strategy {name!r} has no options, got {', '.join(options)}; a "
-            f"lock's own options are strategy, ttl, renew and on_lost"
+            f"lock's own options are strategy, ttl, renew, on_lost and find_deadlocks"
         )

@@ -11,10 +11,11 @@
 -- Who is refused stands in one line only: that of the first name that another one has.
 -- There its lease is 0, which means that it is called and never handed the lock, for it
 -- holds nothing while it waits. When it is called and finds another of its names taken, it
--- goes over to the line of that one, and calls the next where it stood. The entry counts
--- how often that happened: {"moves":3,"until":0,"host":…
+-- goes over to the line of that one, and calls the next where it stood. When another one was
+-- quicker at the same name, it stays. The entry counts how often it was called in vain, in
+-- either way: {"vain":3,"until":0,"host":…
 --
--- Such a one could be unlucky for ever. So after PATIENCE moves it takes what is free in
+-- Such a one could be unlucky for ever. So after PATIENCE such calls it takes what is free in
 -- front of the first taken name, holds it, and lets itself be handed the rest, name by name.
 -- Nobody who holds something so waits for a name in front of it: there is no circle among
 -- them. There can be one with those who hold a plain lock, and wait for another in any
@@ -54,10 +55,10 @@ local function take(keys, nonce, value, lease)
   return tonumber(known or next_number(keys))
 end
 
--- How often it has gone from line to line, and up to when it may hold what it has.
+-- How often it was called in vain, and up to when it may hold what it has.
 local function history_of(entry)
-  local moves, until_ms = string.match(entry, '{"moves":(%d+),"until":(%d+),')
-  return tonumber(moves or 0), tonumber(until_ms or 0)
+  local vain, until_ms = string.match(entry, '{"vain":(%d+),"until":(%d+),')
+  return tonumber(vain or 0), tonumber(until_ms or 0)
 end
 
 local function now_ms()
@@ -67,14 +68,21 @@ end
 
 -- @script acquire repeatable
 -- ARGV: nonce, description, lease in ms, channel to be called on or '', id of the thread
--- that means to wait for ever or ''. Returns a number for each name; if refused, minus the
--- ms to wait.
+-- that means to wait for ever or '', 'behind' from who lets those go first that wait for a
+-- free name. Returns a number for each name; if refused, minus the ms to wait.
 local nonce, lease, channel, thread = ARGV[1], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local value = nonce .. ARGV[2]
 
+local function is_taken(keys)
+  if redis.call('exists', keys[1]) == 1 then return not is_ours(keys, nonce) end
+  if ARGV[6] ~= 'behind' then return false end
+  drop_dead_heads(keys[3], keys[4])
+  return redis.call('exists', keys[3]) == 1
+end
+
 local taken
 for at, keys in ipairs(NAMES) do
-  if redis.call('exists', keys[1]) == 1 and not is_ours(keys, nonce) then
+  if is_taken(keys) then
     taken = at
     break
   end
@@ -93,18 +101,18 @@ if channel == '' then
   return -patience(redis.call('pttl', there[1]), 0)
 end
 
-local moves, until_ms, called = 0, 0, '0'
+local vain, until_ms, called = 0, 0, '0'
 for at, keys in ipairs(NAMES) do
   local entry = redis.call('hget', keys[4], nonce)
   if entry then
-    moves, until_ms = history_of(entry)
-    if at == taken then
-      called = string.match(entry, '^%S+ (%d)')
-    else
-      moves = moves + 1
-    end
+    vain, until_ms = history_of(entry)
+    if at == taken then called = string.match(entry, '^%S+ (%d)') end
+    if at ~= taken or called == '1' then vain = vain + 1 end
   end
 end
+local holds = #NAMES > 1 and vain >= PATIENCE
+-- Each call counts once. Who is to be handed the lock is so at the next one.
+if #NAMES > 1 and not holds then called = '0' end
 
 -- Stands in the line, and there alone; with what is free in front of it, or with nothing.
 local function stand(holds)
@@ -115,23 +123,22 @@ local function stand(holds)
       give_up(keys, nonce)
     end
   end
-  local history = '{"moves":' .. moves .. ',"until":' .. string.format('%d', until_ms)
+  local history = '{"vain":' .. vain .. ',"until":' .. string.format('%d', until_ms)
   local wanted = (holds or #NAMES == 1) and lease or 0
   local entry = channel .. ' ' .. called .. ' ' .. wanted .. ' ' .. history .. ','
   return join(there[3], there[4], nonce, entry .. string.sub(ARGV[2], 2))
 end
 
-local holds = #NAMES > 1 and moves >= PATIENCE
 if holds and until_ms == 0 then
   until_ms = now_ms() + lease
 elseif holds and now_ms() >= until_ms then
-  moves, until_ms, holds = 0, 0, false
+  vain, until_ms, holds, called = 0, 0, false, '0'
 end
 local before = stand(holds)
 local cycle = thread ~= '' and find_cycle(thread, nonce, there)
 if cycle and holds then
   -- It may come from what is held while waiting.
-  moves, until_ms, holds = 0, 0, false
+  vain, until_ms, holds, called = 0, 0, false, '0'
   before = stand(holds)
   cycle = find_cycle(thread, nonce, there)
 end

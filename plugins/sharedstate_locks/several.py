@@ -10,13 +10,15 @@ waits for a name behind all that it holds.
 What is promised to who waits: it is called when a name that it waits for becomes free, as
 in a plain lock, and after 8 calls in vain (another of its names was taken meanwhile) it is
 served name by name, as a plain lock serves: there nobody is passed over twice in a row.
-That holds as long as it gets all names within one lease time; if it does not, it lets go
-and begins anew, for those who take plain locks in another order may wait for it.
+A call is in vain as well if somebody was quicker at the same name. That holds as long as it
+gets all names within one lease time; if it does not, it lets go and begins anew, for those
+who take plain locks in another order may wait for it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from sharedstate.errors import CommandError, ConfigError
@@ -75,7 +77,9 @@ class SeveralStrategy:
             from sharedstate_locks.deadlocks import explain_deadlock
 
             raise explain_deadlock(self._target.name, str(error)) from None
-        return Refusal(-reply) if isinstance(reply, int) else _grant(owner, reply)
+        if isinstance(reply, int):
+            return Refusal(-reply, is_holding=len(self._names) > 1)
+        return _grant(owner, reply)
 
     def leave(self, owner: Owner) -> None:
         """Give up waiting, and what was granted meanwhile. One round trip."""
@@ -133,11 +137,32 @@ class OneByOneStrategy(SeveralStrategy):
     It holds the first of them while it waits for the next. If its process dies meanwhile,
     they are free when their leases end. Asked at least three times in a lease time, since
     what is held while waiting has to be renewed.
+
+    Who holds plain locks in another order may wait for what is held here, for ever. So who
+    has not got all within a lease time lets go of them, and begins anew.
     """
 
+    def __init__(self, target: LockTarget, prefixes: Mapping[str, str]) -> None:
+        super().__init__(target, prefixes)
+        # Since when those who wait hold something: by nonce, in the order in which they
+        # began. For as long as this process waits; the store cannot tell it in one place.
+        self._held_since: dict[str, float] = {}
+
     def try_acquire(self, owner: Owner, channel: str | None) -> Grant | Refusal:
-        """Ask for one after the other, up to the first that another one has."""
-        words = (owner.nonce, owner.description, self._ttl_ms, channel or "", "")
+        """Ask for one after the other, up to the first that another one has.
+
+        After a lease time in vain all are freed, and asked for again from behind those who
+        wait for the first: up to twice the names and one in round trips.
+        """
+        outcome = self._ask(owner, channel, "")
+        since = self._held_since.get(owner.nonce)
+        if since is None or monotonic() - since < self._target.ttl_ms / 1000:
+            return outcome
+        self.leave(owner)
+        return self._ask(owner, channel, "behind")
+
+    def _ask(self, owner: Owner, channel: str | None, place: str) -> Grant | Refusal:
+        words = (owner.nonce, owner.description, self._ttl_ms, channel or "", "", place)
         numbers: list[int] = []
         for at, keys in enumerate(self._keys_of_each):
             reply: Any = self._run(self._scripts["acquire"], keys, words)
@@ -148,12 +173,32 @@ class OneByOneStrategy(SeveralStrategy):
                 self._leave(
                     owner, others if channel else (*others, *self._keys_of_each[:at])
                 )
-                return Refusal(min(-reply, self._target.ttl_ms // 3) if at else -reply)
+                if at and channel:
+                    self._note_held(owner)
+                    punctual = min(-reply, self._target.ttl_ms // 3)
+                    return Refusal(punctual, is_holding=True)
+                self._held_since.pop(owner.nonce, None)
+                return Refusal(-reply)
             numbers += reply
+        self._held_since.pop(owner.nonce, None)
         return _grant(owner, numbers)
+
+    def _note_held(self, owner: Owner) -> None:
+        """Note since when one who waits holds something, and forget those who do not ask
+        any more: their waits ended by an error.
+        """
+        now = monotonic()
+        if owner.nonce in self._held_since:
+            return
+        for nonce, since in list(self._held_since.items()):
+            if now - since < 2 * self._target.ttl_ms / 1000:
+                break
+            self._held_since.pop(nonce, None)
+        self._held_since[owner.nonce] = now
 
     def leave(self, owner: Owner) -> None:
         """Give up waiting, and what was granted meanwhile."""
+        self._held_since.pop(owner.nonce, None)
         self._leave(owner, self._keys_of_each)
 
     def release(self, grant: Grant) -> int | None:

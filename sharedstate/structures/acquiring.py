@@ -14,6 +14,7 @@ from sharedstate.errors import (
     BackendError,
     BackendTimeout,
     IndeterminateError,
+    LockError,
     SharedStateError,
 )
 from sharedstate.identity import calling_line, new_owner
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from sharedstate.leases import LeaseTerms
     from sharedstate.locking import Owner
+    from sharedstate.sessions import ProcessSession
     from sharedstate.structures.lock_waiting import Halt
 
 
@@ -34,50 +36,70 @@ def acquire_lease(
     terms: LeaseTerms,
     seconds: float,
     keep: Callable[[Lease], None],
+    forget: Callable[[Lease], None],
     halt: Halt | None = None,
 ) -> bool:
     """Ask for a grant, and wait up to `seconds` for it; whether it came.
 
     Its lease is handed to `keep`, and then watched. An interrupt at any moment leaves
-    nothing behind: neither a place in the line nor what was granted. One round trip if it
+    nothing behind: neither a place in the line nor what was granted, and what `keep` has
+    taken is handed to `forget`. One round trip if it
     is free; two at the most if it was not the last time.
     """
     session = terms.session()
     place = calling_line() if terms.finds_deadlocks and session is not None else ""
-    owner = new_owner(terms.tag(session), place)
+    owner = new_owner(*terms.tag(session), place)
     asked_at = monotonic()
     lease = None
     try:
-        outcome = None
-        if not terms.was_taken or seconds <= 0:
-            outcome = terms.strategy.try_acquire(owner, None)
-        # Where many want it, one round trip is spared by asking for a place at once.
-        if outcome is None or isinstance(outcome, Refusal):
-            if seconds <= 0:
-                return False
-            granted = wait_in_line(terms, owner, asked_at + seconds, halt)
-            if granted is None:
-                return False
-            outcome, asked_at = granted
-        lease = Lease(terms, outcome, asked_at, get_ident(), session)
+        granted = _ask(terms, owner, asked_at, seconds, halt)
+        if granted is None:
+            return False
+        lease = Lease(terms, *granted, get_ident(), session)
         keep(lease)
         WATCHDOG.watch(lease)
-    except BackendError as error:
-        terms.renounce(session)
-        if session is not None:
-            # The sooner it is free if it was granted, the better for the others.
-            unheard = Lease(terms, Grant(owner, 0), asked_at, get_ident(), session)
-            WATCHDOG.give_back(unheard)
-        if isinstance(error, BackendTimeout):
-            raise _in_doubt(terms, error) from error
+    except LockError:
+        # The store has refused for good, and nothing of us is left there.
         raise
-    except BaseException:
-        terms.renounce(session)
+    except BackendTimeout as error:
+        _give_up(terms, owner, asked_at, session)
+        raise _in_doubt(terms, error) from error
+    except BackendError:
+        _give_up(terms, owner, asked_at, session)
+        raise
+    except BaseException as error:
+        if not isinstance(error, SharedStateError):
+            terms.renounce(session)
         if lease is not None:
             WATCHDOG.claim(lease)
+            forget(lease)
         _undo(terms, owner)
         raise
     return True
+
+
+def _ask(
+    terms: LeaseTerms, owner: Owner, asked_at: float, seconds: float, halt: Halt | None
+) -> tuple[Grant, float] | None:
+    """The grant, and when it was asked for; None if it did not come in time."""
+    if seconds <= 0 or not terms.was_taken:
+        outcome = terms.strategy.try_acquire(owner, None)
+        if not isinstance(outcome, Refusal):
+            return outcome, asked_at
+    # Where many want it, one round trip is spared by asking for a place at once.
+    return wait_in_line(terms, owner, asked_at + seconds, halt) if seconds > 0 else None
+
+
+def _give_up(
+    terms: LeaseTerms, owner: Owner, asked_at: float, session: ProcessSession | None
+) -> None:
+    """The store is not reached: what may have been granted is not to be kept. The sooner
+    it is free, the better for the others.
+    """
+    terms.renounce(session)
+    if session is not None:
+        unheard = Lease(terms, Grant(owner, 0), asked_at, get_ident(), session)
+        WATCHDOG.give_back(unheard)
 
 
 def _in_doubt(terms: LeaseTerms, error: BackendTimeout) -> IndeterminateError:

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sharedstate.errors import BackendError, ConfigError, SharedStateError
+from sharedstate.errors import BackendError, CommandError, ConfigError, SharedStateError
 from sharedstate.identity import new_owner, process_salt
 from sharedstate.leases import LEASE_BINDING
 from sharedstate.news import time_to_wait
@@ -134,7 +134,7 @@ class Condition(Structure):
         """
         self._lock._held()
         if n > 0:
-            self._run("notify", min(n, _ALL), new_owner(process_salt()).nonce)
+            self._run("notify", min(n, _ALL), new_owner(process_salt(), "").nonce)
 
     def notify_all(self) -> None:
         """Wake all who wait. See `notify`."""
@@ -198,7 +198,11 @@ class Condition(Structure):
             return process_salt()
         ended = load_scripts(_SCRIPTS, LINE)["ended"]
         will = Will(end=ended, keys=self._keys, arguments=(session.tag,))
-        session.ensure(f"{LEASE_BINDING}Condition:{self._context.prefix}", will)
+        try:
+            session.ensure(f"{LEASE_BINDING}Condition:{self._context.prefix}", will)
+        except CommandError as refusal:
+            # So much is bound that the store takes no more: it notices when it notifies.
+            session.warn_of_refusal(self._context.prefix, refusal)
         return session.tag
 
 
@@ -211,7 +215,7 @@ class _Sleeper:
         self._backend = condition._context.backend
         self._run = condition._run
         self._timeout = condition._context.state.settings.timeout
-        self._owner = new_owner(condition._tag())
+        self._owner = new_owner(condition._tag(), "")
         self._waker: Waker | None = None
         self._has_asked = False
 

@@ -87,7 +87,8 @@ def _holds(lock: Lock) -> list[Lease]:
         and other.terms.backend is lease.terms.backend
         and type(other.terms.strategy) is kind
     ]
-    holds.sort(key=lambda hold: hold.grant.fencing)
+    # Nested holds may share a fencing number; those of nonces tell their order.
+    holds.sort(key=lambda hold: int(hold.grant.owner.nonce.rpartition(".")[2], 16))
     return holds
 
 
@@ -107,7 +108,7 @@ def _was_surely_released(lease: Lease) -> bool:
 def _take_back(lease: Lease) -> None:
     terms = lease.terms
     session = terms.session()
-    owner = new_owner(terms.tag(session))
+    owner = new_owner(*terms.tag(session))
     asked_at = monotonic()
     try:
         outcome: Grant | Refusal = terms.strategy.try_acquire(owner, None)

@@ -92,7 +92,11 @@ class Campaign:
         """Wait to be elected, and lead. Seconds to pause before the next time."""
         try:
             elected = acquire_lease(
-                self._lock._terms, _FOREVER, self._lock._keep, self._halt
+                self._lock._terms,
+                _FOREVER,
+                self._lock._keep,
+                self._lock._take_back,
+                self._halt,
             )
         except SharedStateError as error:
             self._log().warning(

@@ -31,6 +31,7 @@ from sharedstate.errors import (
     LockNotOwned,
     LockTimeout,
 )
+from sharedstate.identity import thread_id
 from sharedstate.leases import Lease
 from sharedstate.locking import LockInfo
 from sharedstate.log import get_logger
@@ -85,7 +86,7 @@ class Lock(Structure):
         seconds = _FOREVER
         if timeout != -1 or not blocking:
             seconds = check_timeout(blocking, timeout)
-        return acquire_lease(self._terms, seconds, self._keep)
+        return acquire_lease(self._terms, seconds, self._keep, self._take_back)
 
     def release(self) -> None:
         """Release the lock, and wake a waiter. One round trip.
@@ -235,6 +236,12 @@ class Lock(Structure):
         if self._latest is lease and lease.outer is not None:
             self._latest = lease.outer
 
+    def _take_back(self, lease: Lease) -> None:
+        """An acquisition was interrupted after all: it has never been."""
+        self._forget(lease)
+        if self._latest is lease:
+            self._latest = lease.outer
+
     def _release_surely(self, lease: Lease) -> int | None:
         try:
             return self._strategy.release(lease.grant)
@@ -255,11 +262,11 @@ class Lock(Structure):
         """The acquisition of this thread, or else the last one on this handle, unless it
         belongs to another thread for good.
         """
-        thread = get_ident()
-        lease = self._leases.get(thread) or self._latest
-        if self._is_thread_bound and lease is not None and lease.thread != thread:
-            return None
-        return lease
+        lease = self._leases.get(get_ident()) or self._latest
+        if lease is None or not self._is_thread_bound:
+            return lease
+        # The system gives the number of a thread that has ended to another one.
+        return lease if lease.grant.owner.identity.endswith(thread_id()) else None
 
     def _held(self) -> Lease:
         lease = self._current()
@@ -303,4 +310,6 @@ class Lock(Structure):
     def __del__(self) -> None:
         # Nobody can release these any more.
         for lease in self.__dict__.get("_leases", {}).values():
-            WATCHDOG.abandon(lease)
+            while lease is not None:
+                WATCHDOG.abandon(lease)
+                lease = lease.outer

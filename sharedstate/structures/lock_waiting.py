@@ -10,11 +10,12 @@ the store looks whether somebody listens before it hands a lock over, and passes
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from sharedstate.errors import BackendError, SharedStateError
+from sharedstate.errors import BackendError, LockError, SharedStateError
 from sharedstate.identity import as_of_now
 from sharedstate.locking import Refusal
 from sharedstate.sessions import session_of
@@ -96,11 +97,12 @@ _SLEEPER = _Sleeper()
 class _Waiting:
     """One wait."""
 
-    __slots__ = ("_halt", "_owner", "_waker", "terms")
+    __slots__ = ("_halt", "_pid", "_waker", "owner", "terms")
 
     def __init__(self, terms: LeaseTerms, owner: Owner, halt: Halt | None) -> None:
         self.terms = terms
-        self._owner = owner
+        self.owner = owner
+        self._pid = os.getpid()
         self._halt = halt
         self._waker: Waker | None = None
 
@@ -110,8 +112,13 @@ class _Waiting:
         self.terms.was_taken = False
         is_patient = deadline == _FOREVER and session_of(self.terms.backend) is not None
         while True:
+            if os.getpid() != self._pid:
+                raise LockError(
+                    f"this process was forked while its parent waited for "
+                    f"{self.terms.name!r}: it holds nothing, and has to acquire by itself"
+                )
             waker = self._waker or self._listen()
-            owner = as_of_now(self._owner, is_patient=is_patient)
+            owner = as_of_now(self.owner, is_patient=is_patient)
             asked_at = monotonic()
             outcome = strategy.try_acquire(owner, waker.channel)
             if not isinstance(outcome, Refusal):
@@ -121,7 +128,9 @@ class _Waiting:
             if left <= 0 or self._is_halted(waker):
                 strategy.leave(owner)
                 return None
-            patience = outcome.retry_after_ms / 1000 + self._others_patience(waker)
+            patience = outcome.retry_after_ms / 1000
+            if not outcome.is_holding:
+                patience += self._others_patience(waker)
             self._sleep(waker, min(left, patience))
 
     def _others_patience(self, waker: Waker | _Sleeper) -> float:

@@ -32,9 +32,10 @@ class MultiLock(Lock):
 
     As `Lock` in all that it does. While it waits it holds nothing, and cannot run into a
     deadlock with others, in whatever order they name the locks. Who is called eight times
-    in vain, since another of its names was taken meanwhile, takes the names one after the
-    other in their order, and holds those it has: so it comes to its turn as surely as one
-    that waits for a plain lock, if others hold them for less than a lease time.
+    in vain, since another of its names was taken meanwhile or somebody was quicker, takes
+    the names one after the other in their order, and holds those it has: so it comes to its
+    turn as surely as one that waits for a plain lock, if it gets all within a lease time.
+    If it does not, it lets go of them and begins anew.
 
     If any of the names is lost, the whole is. The rest is freed when the loss is told by
     `release`, or by leaving the `with`.

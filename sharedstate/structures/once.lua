@@ -41,7 +41,7 @@ local function hand_over()
   if not first then return end
   leave(LINE, WAITERS, first.id)
   local lease = math.min(first.lease, HAND_OVER_MS)
-  redis.call('set', OWNER, first.id .. first.description, 'px', lease)
+  redis.call('set', OWNER, first.id .. as_handed(first.description), 'px', lease)
   next_number()
 end
 
@@ -109,7 +109,8 @@ return redis.call('pexpire', OWNER, ARGV[2])
 
 -- @script keep repeatable
 -- ARGV: tag, lease in ms. For a session that is alive: its lease does not end.
-if not starts_with(redis.call('get', OWNER), ARGV[1] .. 'k') then return 0 end
+local value = redis.call('get', OWNER)
+if not starts_with(value, ARGV[1] .. 'k') or not is_confirmed(value) then return 0 end
 if redis.call('pttl', OWNER) < tonumber(ARGV[2]) then
   redis.call('pexpire', OWNER, ARGV[2])
 end

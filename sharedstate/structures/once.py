@@ -103,7 +103,7 @@ class Once(Structure):
         self._check_not_running()
         leases: list[Lease] = []
         seconds = time_to_wait(timeout).remaining()
-        if not acquire_lease(self._terms, seconds, leases.append):
+        if not acquire_lease(self._terms, seconds, leases.append, leases.remove):
             raise LockTimeout(self._why_not(timeout))
         (lease,) = leases
         if isinstance(lease.grant, Done):

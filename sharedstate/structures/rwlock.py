@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sharedstate.errors import ConfigError, LockNotOwned
+from sharedstate.errors import ConfigError, LockError, LockNotOwned
 from sharedstate.structures.base import Structure
 from sharedstate.structures.lock import Lock
 
@@ -32,7 +32,8 @@ class RWLock(Structure):
 
     Holds belong to threads. A thread that reads may read again, one that writes may write
     again and read; but one that reads and asks to write gets `UpgradeError`, since it would
-    wait for itself. A reader that dies frees its own place and no other.
+    wait for itself. All that a thread holds at a time has one token, that of its first
+    grant, and the longest of its leases. A reader that dies frees its own place only.
     """
 
     def __init__(self, context: StructureContext, options: Mapping[str, object]) -> None:
@@ -57,12 +58,19 @@ class RWLock(Structure):
         """Turn this thread's write hold into a read hold, and let readers in.
 
         Nobody writes in between. Returns the side of readers, which this thread has to
-        release. Raises `LockNotOwned` if this thread does not write. Two round trips.
+        release, in the place of the other. Raises `LockNotOwned` if this thread does not
+        write, and `LockError` if it does so more than once. Two round trips.
         """
         if not self._write.owned():
             raise LockNotOwned(
                 f"this thread does not hold the write lock {self.name!r}: acquire it with "
                 f"write() before downgrade()"
+            )
+        lease = self._write._current()
+        if lease is not None and lease.outer is not None:
+            raise LockError(
+                f"this thread holds the write lock {self.name!r} more than once: downgrade "
+                f"where it is held once"
             )
         self._read.acquire()
         try:

@@ -88,8 +88,10 @@ end
 local function begin_lease(id, lease)
   redis.call('zadd', PERMITS, 'gt', now_ms + lease, id)
   local kept_ms = math.max(2 * lease, LINE_MS)
-  redis.call('pexpire', PERMITS, kept_ms)
-  redis.call('pexpire', HELD, kept_ms)
+  if redis.call('pttl', HELD) < kept_ms then
+    redis.call('pexpire', PERMITS, kept_ms)
+    redis.call('pexpire', HELD, kept_ms)
+  end
 end
 
 -- `used` is how many are held so far.
@@ -131,15 +133,15 @@ local function serve(asker)
   local first = head(asker)
   while first and first.units <= free() do
     leave(LINE, WAITERS, first.id)
-    local lease = first.lease
+    local lease, description = first.lease, first.description
     local is_there = first.id == asker
     if not is_there then
-      lease = math.min(lease, HAND_OVER_MS)
+      lease, description = math.min(lease, HAND_OVER_MS), as_handed(description)
       is_there = redis.call('publish', first.channel, first.id) > 0
     end
     if is_there then
       local used = tonumber(redis.call('hget', HELD, 'used') or 0)
-      grant(first.id, first.units, first.description, lease, used)
+      grant(first.id, first.units, description, lease, used)
     end
     first = head(asker)
   end
@@ -233,11 +235,14 @@ return 1
 
 -- @script keep repeatable
 -- ARGV: tag, lease in ms. For a session that is alive: its leases do not end, but for those
--- that are not to be renewed, which have no k after the tag.
+-- that are not to be renewed, which have no k after the tag, and those that were handed over
+-- and not confirmed.
 read_clock()
 local tag, lease = ARGV[1] .. 'k', tonumber(ARGV[2])
 for _, id in ipairs(redis.call('zrange', PERMITS, 0, -1)) do
-  if starts_with(id, tag) then begin_lease(id, lease) end
+  if starts_with(id, tag) and is_confirmed(redis.call('hget', HELD, id) or '') then
+    begin_lease(id, lease)
+  end
 end
 reap()
 serve()

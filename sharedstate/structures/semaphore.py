@@ -99,7 +99,8 @@ class Semaphore(Structure):
         if n != 1:
             terms = copy(terms)
             terms.strategy = self._strategy.asking_for(n)
-        return acquire_lease(terms, seconds, self._mine().keep)
+        holdings = self._mine()
+        return acquire_lease(terms, seconds, holdings.keep, holdings.take_back)
 
     def release(self, n: int = 1) -> None:
         """Release `n` permits that this handle holds, and wake who can go on with them.

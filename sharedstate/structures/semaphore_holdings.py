@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import get_ident
 from time import monotonic
@@ -56,6 +57,11 @@ class Holdings:
         """Add an acquisition."""
         with self._lock:
             self._leases.append(lease)
+
+    def take_back(self, lease: Lease) -> None:
+        """An acquisition was interrupted after all: it has never been."""
+        with self._lock, suppress(ValueError):
+            self._leases.remove(lease)
 
     def leases(self) -> list[Lease]:
         """The acquisitions that are held, or were lost and not told as such yet."""

@@ -155,6 +155,18 @@ class LockLeases:
             assert lock.locked()
             lock.renew()
 
+    def test_closing_the_state_loses_what_a_session_held(self, shared_state: State) -> None:
+        if Capability.SESSIONS not in shared_state.capabilities:
+            pytest.skip("without a session, leases go on until they end")
+        state = pickle.loads(pickle.dumps(shared_state))
+        lock = state.lock("a", ttl=600)
+        lock.acquire()
+        lost = lock.lost
+        state.close()
+        assert lost.is_set()
+        assert not lock.owned()
+        assert shared_state.lock("a").acquire(timeout=SECONDS)
+
     def test_a_dropped_handle_holds_nothing_for_long(self, shared_state: State) -> None:
         shared_state.lock("a", ttl=BRIEF).acquire()
         gc.collect()

@@ -78,10 +78,10 @@ def hold_and_wait(pipe: Any, state: State) -> None:
     pipe.recv()
 
 
-def wait_for_lock(pipe: Any, state: State) -> None:
+def wait_for_lock(pipe: Any, state: State, ttl: float = 30.0) -> None:
     """Wait for a lock, and tell its token."""
     pipe.send("ready")
-    lock = state.lock("a")
+    lock = state.lock("a", ttl=ttl)
     lock.acquire()
     pipe.send(lock.token)
     pipe.recv()
@@ -202,6 +202,22 @@ class LockRaces:
             victim.stop()
             lock.release()
             victim.resume()
+            assert victim.receive() > 0
+
+    @pytest.mark.usefixtures("processes")
+    def test_a_stopped_waiter_that_is_handed_the_lock_does_not_keep_it(
+        self, shared_state: State
+    ) -> None:
+        lock = shared_state.lock("a", ttl=TTL)
+        lock.acquire()
+        with Victim(wait_for_lock, shared_state, TTL) as victim:
+            victim.receive()
+            wait_until(lambda: lock.info().waiters == 1)
+            victim.stop()
+            lock.release()
+            assert lock.acquire(timeout=SECONDS)
+            victim.resume()
+            lock.release()
             assert victim.receive() > 0
 
     @pytest.mark.usefixtures("processes")

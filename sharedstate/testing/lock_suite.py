@@ -176,6 +176,22 @@ class LockWaiting:
         shared_state.backend.execute(("DEL", lock._context.key("owner")))
         assert waiting.result(SECONDS)
 
+    def test_a_waiter_whose_line_was_evicted_stands_in_it_again(
+        self, shared_state: State
+    ) -> None:
+        lock, execute = shared_state.lock("a"), shared_state.backend.execute
+        line, waiters = lock._context.key("line"), lock._context.key("waiters")
+        lock.acquire()
+        waiting = in_background(shared_state.lock("a").acquire)
+        wait_until(lambda: lock.info().waiters == 1)
+        execute(("DEL", line))
+        (entry,) = execute(("HVALS", waiters))
+        # It is called, for whatever reason, and asks again.
+        execute(("PUBLISH", entry.split()[0], ""))
+        wait_until(lambda: execute(("LLEN", line)) == 1)
+        lock.release()
+        assert waiting.result(SECONDS)
+
     def test_holding_for_a_time_names_who_is_in_the_way(self, shared_state: State) -> None:
         with shared_state.lock("a").hold(SECONDS) as lock:
             assert lock.owned()

@@ -20,6 +20,7 @@ from sharedstate.errors import (
     LockNotOwned,
     LockTimeout,
 )
+from sharedstate.locking import Grant, Owner, Refusal
 from sharedstate.testing.background import (
     SECONDS,
     Interrupted,
@@ -29,6 +30,7 @@ from sharedstate.testing.background import (
 )
 from sharedstate.testing.racing import RACERS, Racers
 from sharedstate.testing.victims import Victim
+from sharedstate.wakers import take_waker
 
 if TYPE_CHECKING:
     from sharedstate.state import State
@@ -70,6 +72,11 @@ def let_it_hold(state: State, both: MultiLock) -> tuple[Future[bool], Lock]:
 def wait_until_one_waits(lock: Lock) -> None:
     """Wait until one stands in the line of a lock."""
     wait_until(lambda: lock.info().waiters == 1)
+
+
+def stranger(name: str) -> Owner:
+    """An owner that asks by the strategy, and is as slow as the test wants."""
+    return Owner(name, f"{name}.1", '{"host":"h","pid":1,"thread":"t","since":1}')
 
 
 def nothing_is_left(state: State, names: Sequence[str] = NAMES) -> bool:
@@ -315,6 +322,79 @@ class MultiLockWaiting(_Both):
         other.release()
         assert waiting.result(SECONDS)
         both.release()
+        assert nothing_is_left(shared_state)
+
+    def test_who_is_called_often_and_comes_too_late_is_handed_the_lock(
+        self, shared_state: State
+    ) -> None:
+        both = shared_state.multilock(["a", "b"])
+        late = stranger("late")
+        plain = shared_state.lock("a")
+        waker = take_waker(both._terms.backend)
+        plain.acquire()
+        for _ in range(8):
+            assert isinstance(both._strategy.try_acquire(late, waker.channel), Refusal)
+            # It is called, and another one is quicker at the same name.
+            plain.release()
+            assert plain.acquire(blocking=False)
+        assert isinstance(both._strategy.try_acquire(late, waker.channel), Refusal)
+        plain.release()
+        assert not plain.acquire(blocking=False)
+        assert isinstance(both._strategy.try_acquire(late, waker.channel), Grant)
+        both._strategy.leave(late)
+        waker.close()
+        assert nothing_is_left(shared_state)
+
+    def test_to_wait_for_one_that_lets_go_is_no_deadlock(self, shared_state: State) -> None:
+        both = shared_state.multilock(["a", "b"], ttl=BRIEF)
+        waiting, other = let_it_hold(shared_state, both)
+        with shared_state.lock("a") as first:
+            # It has let go of a, and waits on for b, which is held here.
+            assert first.owned()
+            assert not waiting.done()
+        other.release()
+        assert waiting.result(SECONDS)
+
+    def test_name_by_name_it_lets_go_of_what_it_has_after_a_lease_time(
+        self, shared_state: State
+    ) -> None:
+        both = several(shared_state, ["a", "b"], True, ttl=BRIEF)
+        first, second = shared_state.lock("a"), shared_state.lock("b")
+        second.acquire()
+        waiting = in_background(both.acquire)
+        wait_until(first.locked)
+        wait_until_one_waits(second)
+        # Who holds b, and asks for a, would otherwise wait for ever.
+        assert first.acquire(timeout=SECONDS)
+        assert not waiting.done()
+        second.release()
+        assert not waiting.done()
+        first.release()
+        assert waiting.result(SECONDS)
+
+    def test_name_by_name_those_who_waited_come_first_when_it_lets_go(
+        self, shared_state: State
+    ) -> None:
+        both = several(shared_state, ["a", "b"], True, ttl=BRIEF)
+        first, second = shared_state.lock("a"), shared_state.lock("b")
+        wakers = [take_waker(both._terms.backend) for _ in range(2)]
+        me, other = stranger("me"), stranger("other")
+        second.acquire()
+        assert isinstance(both._strategy.try_acquire(me, wakers[0].channel), Refusal)
+        began = time.monotonic()
+        assert isinstance(first._strategy.try_acquire(other, wakers[1].channel), Refusal)
+        wait_until(lambda: time.monotonic() - began > BRIEF)
+        assert isinstance(both._strategy.try_acquire(me, wakers[0].channel), Refusal)
+        # It has called the other one, and stands behind it, although nobody has a.
+        assert not first.locked()
+        assert waiting_at(shared_state, "a") == 2
+        assert isinstance(first._strategy.try_acquire(other, wakers[1].channel), Grant)
+        second.release()
+        first._strategy.leave(other)
+        assert isinstance(both._strategy.try_acquire(me, wakers[0].channel), Grant)
+        both._strategy.leave(me)
+        for waker in wakers:
+            waker.close()
         assert nothing_is_left(shared_state)
 
     def test_it_lets_go_of_what_it_has_after_a_lease_time(

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sharedstate.backend import Capability
-from sharedstate.errors import ConfigError, LockLost, LockNotOwned, UpgradeError
+from sharedstate.errors import (
+    ConfigError,
+    LockError,
+    LockLost,
+    LockNotOwned,
+    UpgradeError,
+)
 from sharedstate.testing.background import (
     SECONDS,
     Interrupted,
@@ -261,6 +267,16 @@ class RWLockReentrancy:
         assert waiting[0].came_in()
         waiting[0].leave()
 
+    def test_who_writes_twice_cannot_downgrade(self, shared_state: State) -> None:
+        lock = shared_state.rwlock("a")
+        with (
+            lock.write(),
+            lock.write(),
+            pytest.raises(LockError, match="more than once"),
+        ):
+            lock.downgrade()
+        assert lock.info().holders == ()
+
     def test_only_a_writer_can_downgrade(self, shared_state: State) -> None:
         with pytest.raises(LockNotOwned, match="does not hold the write lock"):
             shared_state.rwlock("a").downgrade()
@@ -327,7 +343,7 @@ class RWLockLeases:
         for side in (lock.read(), lock.write()):
             writing = writer(shared_state)
             assert writing.came_in()
-            with pytest.raises(Interrupted), interrupted_in("wait_in_line"):
+            with pytest.raises(Interrupted), interrupted_in("get"):
                 side.acquire()
             assert lock.info().waiters == 0
             writing.leave()

@@ -76,10 +76,13 @@ def hold_permits(pipe: Any, state: State, renew: bool = True, ttl: float = TTL) 
             pipe.send("released")
 
 
-def wait_for_permits(pipe: Any, state: State) -> None:
-    """Wait for all permits."""
+def wait_for_permits(pipe: Any, state: State, ttl: float = 30.0) -> None:
+    """Wait for all permits, and tell the token."""
     pipe.send("ready")
-    state.semaphore("a", SIZE).acquire(n=SIZE)
+    semaphore = state.semaphore("a", SIZE, ttl=ttl)
+    semaphore.acquire(n=SIZE)
+    pipe.send(semaphore.token)
+    pipe.recv()
 
 
 def wait_for_notice(pipe: Any, state: State) -> None:
@@ -205,6 +208,22 @@ class SuccessionRaces:
             victim.pipe.send("release the other")
             assert victim.receive() == "released"
             assert semaphore.acquire(timeout=0)
+
+    @pytest.mark.usefixtures("processes")
+    def test_a_stopped_waiter_that_is_handed_permits_does_not_keep_them(
+        self, shared_state: State
+    ) -> None:
+        semaphore = shared_state.semaphore("a", SIZE, ttl=TTL)
+        semaphore.acquire(n=SIZE)
+        with Victim(wait_for_permits, shared_state, TTL) as victim:
+            victim.receive()
+            wait_until(lambda: semaphore.info().waiters == 1)
+            victim.stop()
+            semaphore.release(SIZE)
+            assert semaphore.acquire(timeout=SECONDS, n=SIZE)
+            victim.resume()
+            semaphore.release(SIZE)
+            assert victim.receive() > 0
 
     @pytest.mark.usefixtures("processes")
     def test_a_stopped_holder_loses_its_permits_and_learns_of_it(

@@ -60,6 +60,8 @@ class TestRedlock(LockSuite):
     test_one_waiter_after_another_comes_in = None  # type: ignore[assignment]
     test_taking_a_lock_away_wakes_a_waiter = None  # type: ignore[assignment]
     test_a_wake_up_that_was_lost_delays_and_no_more = None  # type: ignore[assignment]
+    test_closing_the_state_loses_what_a_session_held = None  # type: ignore[assignment]
+    test_a_waiter_whose_line_was_evicted_stands_in_it_again = None  # type: ignore[assignment]
 
     # They change a key of the token lock; tests/unit/plugins/test_redlock.py has the like.
     test_the_token_rises_though_the_last_one_was_evicted = None  # type: ignore[assignment]
@@ -95,6 +97,7 @@ class TestRedlockRaces(LockRaces):
     test_a_killed_waiter_holds_nobody_up = None  # type: ignore[assignment]
     test_a_waiter_that_was_stopped_is_served_when_it_goes_on = None  # type: ignore[assignment]
     test_who_stands_behind_the_killed_is_served = None  # type: ignore[assignment]
+    test_a_stopped_waiter_that_is_handed_the_lock_does_not_keep_it = None  # type: ignore[assignment]
 
     # Votes are bound to no session, wherever the state itself is kept.
     test_a_stopped_holder_keeps_its_lock_while_its_session_is_open = None  # type: ignore[assignment]

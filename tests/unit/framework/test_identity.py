@@ -14,18 +14,18 @@ from sharedstate.testing.processes import run_in_workers
 
 
 def test_each_acquisition_has_its_own_nonce() -> None:
-    owners = [new_owner("t") for _ in range(100)]
+    owners = [new_owner("t", "k") for _ in range(100)]
     assert len({owner.nonce for owner in owners}) == 100
     assert len({owner.identity for owner in owners}) == 1
 
 
 def test_each_thread_has_its_own_identity() -> None:
-    other = in_background(lambda: new_owner("t")).result(SECONDS)
-    assert other.identity != new_owner("t").identity
+    other = in_background(lambda: new_owner("t", "k")).result(SECONDS)
+    assert other.identity != new_owner("t", "k").identity
 
 
 def test_an_owner_is_described_as_json() -> None:
-    described = json.loads(new_owner("t").description)
+    described = json.loads(new_owner("t", "k").description)
     assert described["host"] == os.uname().nodename
     assert described["pid"] == os.getpid()
     assert described["thread"] == threading.current_thread().name
@@ -42,15 +42,15 @@ def test_an_owner_who_waited_is_described_anew() -> None:
 
 
 def test_a_forked_child_is_somebody_else() -> None:
-    ours = new_owner(process_salt())
+    ours = new_owner(process_salt(), "k")
     ((identity, nonce),) = run_in_workers(introduce, method="fork")
     assert identity[:16] != ours.identity[:16]
     assert nonce[:16] != ours.nonce[:16]
     assert identity[:16] == nonce[:16]
-    assert new_owner(process_salt()).identity == ours.identity
+    assert new_owner(process_salt(), "k").identity == ours.identity
 
 
 def introduce() -> tuple[str, str]:
     """The owner that a child is."""
-    owner = new_owner(process_salt())
+    owner = new_owner(process_salt(), "k")
     return owner.identity, owner.nonce

@@ -310,6 +310,41 @@ def test_a_server_that_was_killed_has_everything_again(tmp_path: Path) -> None:
         assert ended(state) == []
 
 
+def test_thousands_of_names_are_bound_again_by_few_exchanges(
+    state: State, session: ProcessSession, observer: State
+) -> None:
+    names = [f"n{at:04}" for at in range(2000)]
+    for name in names:
+        session.ensure(name, will_of(name, keep_every=60.0))
+    drop_sessions(observer)
+    wait_until(lambda: not session.is_open())
+    observer.backend.execute(("SCRIPT", "FLUSH"))
+    before = calls(observer, "ping")
+    assert not session.verify()
+    # Each exchange ends with a PING.
+    assert calls(observer, "ping") - before < 50
+    assert bound_names(session) == names
+
+
+def test_a_name_that_is_refused_keeps_no_other_from_being_bound(
+    state: State, session: ProcessSession, observer: State
+) -> None:
+    session.ensure("a", will_of("a"))
+    session.ensure("b", Will(end=KEEP, keys=[]))
+    drop_sessions(observer)
+    wait_until(lambda: not session.is_open())
+    observer.backend.execute(("SCRIPT", "FLUSH"))
+    observer.backend.execute(("SCRIPT", "LOAD", KEEP.body))
+    observer.backend.execute(("ACL", "SETUSER", "default", "-script|load"))
+    # That of `a` would have to be loaded.
+    session.ensure("b", Will(end=KEEP, keys=[]))
+    session.ensure("c", Will(end=KEEP, keys=[]))
+    assert bound_names(session) == ["b", "c"]
+    observer.backend.execute(("ACL", "SETUSER", "default", "+@all"))
+    session.ensure("a", will_of("a"))
+    assert bound_names(session) == ["a", "b", "c"]
+
+
 # How much is bound.
 
 
@@ -355,6 +390,102 @@ def test_nothing_is_unbound_that_was_asked_for_just_now(
     for at in range(600):
         session.ensure(f"n{at}", will_of(f"n{at}"))
     assert calls(state, "session|unbind") == 0
+
+
+# What is renounced.
+
+
+def bound_names(session: ProcessSession) -> list[str]:
+    """What the store has bound to a session that is about to be closed."""
+    assert session._session is not None
+    listed = session._session._exchange(("SESSION", "LIST"))  # type: ignore[attr-defined]
+    fields = [dict(zip(facts[::2], facts[1::2], strict=True)) for facts in listed]
+    return sorted(field[b"name"].decode() for field in fields)
+
+
+@pytest.fixture
+def swift(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is renounced goes at once."""
+    monkeypatch.setattr(sessions, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(sessions, "UNBIND_AGAIN_SECONDS", 0.01)
+
+
+def test_what_is_renounced_is_unbound_and_nothing_else(
+    swift: None, state: State, session: ProcessSession
+) -> None:
+    session.ensure("of x", will_of("a"), "x")
+    session.ensure("of x too", will_of("b"), "x")
+    session.ensure("of not x", will_of("c"), "not x")
+    session.renounce("x")
+    wait_until(lambda: bound_names(session) == ["of not x"])
+    assert session.editions == {"x": 1}
+
+
+def test_what_is_renounced_stays_while_it_is_needed(
+    swift: None, state: State, session: ProcessSession, observer: State
+) -> None:
+    needed = ["b"]
+    for name in "ab":
+        session.ensure(name, will_of(name), "x")
+    session.renounce("x", lambda will: will.arguments[0] in needed)
+    wait_until(lambda: bound_names(session) == ["b"])
+    # It is bound again if the connection breaks, and goes then as well.
+    drop_sessions(observer)
+    wait_until(lambda: not session.is_open())
+    assert not session.verify()
+    assert bound_names(session) == ["b"]
+    needed.clear()
+    wait_until(lambda: bound_names(session) == [])
+    wait_until(lambda: session._letting_go is None)
+
+
+def test_what_is_renounced_goes_when_the_store_answers_again(
+    swift: None, state: State, session: ProcessSession, observer: State
+) -> None:
+    session.ensure("a", will_of("a"), "x")
+    observer.backend.execute(("ACL", "SETUSER", "default", "-session|unbind"))
+    session.renounce("x")
+    wait_until(lambda: calls(observer, "acl|setuser") == 1 and refusals(observer) > 1)
+    assert bound_names(session) == ["a"]
+    observer.backend.execute(("ACL", "SETUSER", "default", "+@all"))
+    wait_until(lambda: bound_names(session) == [])
+
+
+def refusals(state: State) -> int:
+    facts: bytes = state.backend.execute(("INFO", "stats"))
+    return int(facts.partition(b"acl_access_denied_cmd:")[2].split()[0])
+
+
+# Closed by ourselves.
+
+
+def test_a_session_knows_that_it_was_closed_here(
+    state: State, session: ProcessSession, observer: State
+) -> None:
+    session.ensure("a", will_of("a"))
+    first = session.generation
+    drop_sessions(observer)
+    wait_until(lambda: not session.is_open())
+    assert not session.was_closed_since(first)
+    assert not session.verify()
+    assert not session.was_closed_since(first)
+    second = session.generation
+    session.close()
+    assert session.was_closed_since(first)
+    assert session.was_closed_since(second)
+    session.ensure("a", will_of("a"))
+    assert session.was_closed_since(second)
+    assert not session.was_closed_since(session.generation)
+
+
+def test_a_session_knows_that_its_backend_was_closed(observer: State) -> None:
+    other = other_state(observer)
+    session = session_of(other.backend)
+    assert session is not None
+    session.ensure("a", will_of("a"))
+    other.close()
+    assert session.was_closed_since(session.generation)
+    assert not session.is_open_since(session.generation)
 
 
 # Forks.

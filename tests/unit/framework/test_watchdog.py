@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+import sharedstate
 from sharedstate.leases import Lease, LeaseTerms
 from sharedstate.locking import Grant, LockTarget, Owner
 from sharedstate.testing.background import SECONDS, wait_until
+from sharedstate.testing.lock_lease_suite import wait_until_renewed
 from sharedstate.watchdog import Watchdog
 
 OWNER = Owner("here", "1", "{}")
@@ -126,3 +128,42 @@ def test_a_program_that_holds_a_lock_can_end() -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_thread_that_could_not_be_started_is_started_by_the_next_lease(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watchdog, lease = Watchdog(), a_lease(0.3)
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError):
+            watchdog.watch(lease)
+    watchdog.claim(lease)
+    later = a_lease(0.1)
+    watchdog.watch(later)
+    assert watchdog.event(later).wait(SECONDS)
+
+
+def test_renewals_go_on_after_a_thread_could_not_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with sharedstate.connect("memory://") as state:
+        lock = state.lock("a", ttl=1.5)
+        start = threading.Thread.start
+        failed = threading.Event()
+
+        def fail_once(thread: threading.Thread) -> None:
+            if thread.name == "sharedstate-renewals" and not failed.is_set():
+                failed.set()
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", fail_once)
+        with lock:
+            assert failed.wait(SECONDS)
+            wait_until_renewed(lock)
+            assert lock.owned()

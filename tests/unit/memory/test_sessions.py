@@ -504,13 +504,29 @@ def test_only_some_generations_of_scripts_may_be_bound(
     client: Client, other: Client
 ) -> None:
     for number in range(bindings.MOST_RUNTIMES):
-        bind(client, str(number), FREE, "k")
+        bind(client, str(number), f"{FREE} -- {number}", "k")
         other("SCRIPT FLUSH")
     sha = load(other, FREE)
     refusal = other.refusal("SESSION BIND a 0", sha, "", 0)
     assert refusal.startswith("ERR scripts of 4 generations")
     client("SESSION UNBIND 0")
     assert other("SESSION BIND a 0", sha, "", 0) == b"OK"
+
+
+def test_scripts_that_are_loaded_again_need_no_old_generation(
+    client: Client, other: Client, clock: Clock, engine: Engine
+) -> None:
+    for number in range(3 * bindings.MOST_RUNTIMES):
+        bind(client, str(number), MARK, "k", "x", keep=COUNT, keep_ms=100)
+        other("SCRIPT FLUSH")
+    # What it was bound with runs, by whichever generation.
+    clock.advance(100)
+    engine.cron()
+    assert other("GET k") == b"12"
+    leave(client)
+    assert other("GET k") == b"12" + 12 * b"x"
+    assert engine.bindings is not None
+    assert engine.bindings.runtime_bytes() == 0
 
 
 def test_nothing_runs_in_the_middle_of_a_script(

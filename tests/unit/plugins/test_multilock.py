@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import monotonic
 
 import pytest
 from hypothesis import given
@@ -10,14 +11,18 @@ from hypothesis import strategies as st
 
 import sharedstate
 from sharedstate.errors import BackendError, ConfigError
+from sharedstate.locking import Refusal
 from sharedstate.state import State
 from sharedstate.structures.multilock import MultiLock, join_names, split_names
-from sharedstate.testing.background import SECONDS
+from sharedstate.testing.background import SECONDS, wait_until
+from sharedstate.testing.multilock_suite import stranger
 from sharedstate.testing.plugin import fresh_namespace
 from sharedstate.testing.proxy import Proxy
 from sharedstate.testing.servers import RedisServer
+from sharedstate_locks.several import OneByOneStrategy
 
 TTL = 1.0
+SHORT = 0.1
 
 
 @given(st.sets(st.text(min_size=1), min_size=1))
@@ -41,6 +46,27 @@ def test_what_was_never_joined_is_refused(joined: str) -> None:
 
 def test_an_iterator_of_names_will_do() -> None:
     assert join_names(name for name in "ba") == "a+b"
+
+
+def test_what_failed_waits_held_is_forgotten() -> None:
+    with sharedstate.connect("memory://") as state:
+        lock = state.multilock(["a", "b"], one_by_one=True, ttl=SHORT)
+        strategy = lock._strategy
+        assert isinstance(strategy, OneByOneStrategy)
+        with state.lock("b"):
+            # These waits end by errors: nobody leaves.
+            for number in range(3):
+                owner = stranger(f"s{number}")
+                assert isinstance(strategy.try_acquire(owner, "nobody"), Refusal)
+                wait_until(lambda: not state.lock("a").locked())
+            began = monotonic()
+            wait_until(lambda: monotonic() - began > 2 * SHORT)
+            strategy.try_acquire(stranger("last"), "nobody")
+            assert list(strategy._held_since) == ["last.1"]
+            assert not lock.acquire(timeout=SHORT)
+        assert list(strategy._held_since) == ["last.1"]
+        with lock:
+            assert list(strategy._held_since) == ["last.1"]
 
 
 class TestLostAnswers:
