@@ -130,8 +130,11 @@ class Condition(Structure):
         """Wake up to `n` of those who wait, in their order. They go on when the lock is
         released. Atomic; one round trip.
 
-        Raises `LockNotOwned` or `LockLost` if the lock is not held.
+        Raises `LockNotOwned` or `LockLost` if the lock is not held, and `ValueError` for
+        what is no number of waiters.
         """
+        if type(n) is not int or n < 0:
+            raise ValueError(f"expected n as a number of waiters, 0 or more, got {n!r}")
         self._lock._held()
         if n > 0:
             self._run("notify", min(n, _ALL), new_owner(process_salt(), "").nonce)

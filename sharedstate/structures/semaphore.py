@@ -180,11 +180,13 @@ class Semaphore(Structure):
         """The fencing token of the latest acquisition that is held: this thread's, if it
         has one. It is higher than that of every grant before. No round trip.
 
-        Raises `LockNotOwned` if nothing is held.
+        Raises `LockNotOwned` if nothing is held, and `LockLost` if it was lost.
         """
         lease = self._mine().latest()
-        if lease is None or not WATCHDOG.is_held(lease):
+        if lease is None:
             raise self._not_held(1)
+        if not WATCHDOG.is_held(lease):
+            raise self._was_lost(lease, lease.grant.holds)
         return lease.grant.fencing
 
     @property
@@ -259,9 +261,10 @@ class Semaphore(Structure):
         )
 
     def _was_lost(self, lease: Lease, count: int) -> LockLost:
+        reason = WATCHDOG.reason(lease) or "by this process's clock their lease is over"
         return LockLost(
             f"{count} permits of the semaphore {self.name!r} were lost: "
-            f"{WATCHDOG.reason(lease)}. Others may have held them since; check what they "
+            f"{reason}. Others may have held them since; check what they "
             f"guard, by the fencing token {lease.grant.fencing}"
         )
 

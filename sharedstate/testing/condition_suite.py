@@ -351,6 +351,14 @@ class ConditionWaiting:
         with pytest.raises(ConfigError, match="as the only option"):
             shared_state.structure("condition", "a", ttl=3)
 
+    @pytest.mark.parametrize("n", [-1, 1.5, True, None, "1"])
+    def test_only_a_number_of_waiters_can_be_notified(
+        self, shared_state: State, n: Any
+    ) -> None:
+        condition = shared_state.condition("a")
+        with condition, pytest.raises(ValueError, match="a number of waiters"):
+            condition.notify(n)
+
 
 class ConditionSuite(ConditionTwins, ConditionWaiting):
     """Tests of conditions. A backend's own test class inherits them."""

@@ -497,6 +497,15 @@ class SemaphoreKnowledge:
         semaphore.renew()
         assert remaining() > 19.8
 
+    def test_there_is_no_token_of_what_was_lost(self, shared_state: State) -> None:
+        semaphore = shared_state.semaphore("a", 2, ttl=BRIEF, renew=False)
+        with pytest.raises(LockNotOwned):
+            _ = semaphore.token
+        semaphore.acquire()
+        assert semaphore.lost.wait(SECONDS)
+        with pytest.raises(LockLost, match="were lost"):
+            _ = semaphore.token
+
     def test_permits_that_were_taken_away_are_lost(self, shared_state: State) -> None:
         semaphore = shared_state.semaphore("a", 2, ttl=20)
         semaphore.acquire()

@@ -18,7 +18,7 @@ from sharedstate.testing.proxy import Proxy
 from sharedstate.testing.servers import StoreServer
 from tests.faults.lock_storm import TTL, Storm, check_log, make_lock
 
-SECONDS = float(os.environ.get("STORM_SECONDS", "4"))
+SECONDS = float(os.environ.get("STORM_SECONDS", "2.5"))
 KINDS = ("token", "fair", "reentrant", "write", "several")
 KEPT = (b":fencing", b":fence")
 """What stays of a lock, and of a structure that was fenced, for ever."""
