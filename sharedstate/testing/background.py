@@ -95,7 +95,7 @@ def interrupted_in(function: str) -> Iterator[None]:
         raise Interrupted
 
     def watch() -> None:
-        wait_until(lambda: _main_thread_is_in(function))
+        wait_until(lambda: main_thread_is_in(function))
         os.kill(os.getpid(), signal.SIGUSR2)
 
     former = signal.signal(signal.SIGUSR2, interrupt)
@@ -107,7 +107,8 @@ def interrupted_in(function: str) -> Iterator[None]:
         signal.signal(signal.SIGUSR2, former)
 
 
-def _main_thread_is_in(function: str) -> bool:
+def main_thread_is_in(function: str) -> bool:
+    """Whether the main thread executes a function of this name, or what that calls."""
     main = threading.main_thread().ident
     frame = sys._current_frames().get(main) if main is not None else None
     while frame is not None:

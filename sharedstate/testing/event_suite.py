@@ -72,7 +72,7 @@ class EventTwin:
     @pytest.mark.parametrize("timeout", [0, -1, -0.5, float("-inf"), SHORT])
     def test_who_waits_in_vain_gives_up_in_time(self, event: Any, timeout: float) -> None:
         assert event.wait(timeout) is False
-        assert waiting(event) == 0
+        wait_until(lambda: waiting(event) == 0)
 
     def test_a_set_wakes_all_who_wait(self, event: Any) -> None:
         sleeping = [in_background(lambda: event.wait(SECONDS)) for _ in range(5)]
@@ -123,7 +123,7 @@ class EventSharing:
         event = shared_state.event("a")
         assert not event.wait(SHORT)
         assert list(shared_state.names()) == []
-        assert listeners(event) == 0
+        wait_until(lambda: listeners(event) == 0)
 
     def test_an_interrupted_waiter_leaves_nothing_behind(self, shared_state: State) -> None:
         event = shared_state.event("a")

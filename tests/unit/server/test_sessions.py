@@ -24,9 +24,9 @@ from sharedstate.errors import BackendError, BackendTimeout, NotSupported
 from sharedstate.testing.background import (
     SECONDS,
     Interrupted,
-    _main_thread_is_in,
     in_background,
     interrupted_in,
+    main_thread_is_in,
     wait_until,
 )
 from sharedstate.testing.victims import Victim
@@ -617,7 +617,7 @@ def test_a_signal_handler_in_the_middle_of_a_call_is_refused(
 
 def wait_until_main_thread_reads() -> None:
     """Send the signal when the main thread waits for an answer."""
-    wait_until(lambda: _main_thread_is_in("read_reply"))
+    wait_until(lambda: main_thread_is_in("read_reply"))
     os.kill(os.getpid(), signal.SIGUSR2)
 
 
